@@ -1,0 +1,215 @@
+"""How a layout is written: boxes in fractions of the image, split ratios, prompts separated by BREAK."""
+
+import re
+from dataclasses import dataclass
+from math import ceil, floor, isfinite
+
+TOKEN_PIXELS = 16
+"""Side of one image token in pixels."""
+
+_SLACK = 1e-3
+"""Tokens by which a box may miss a token edge: 1/3 written as 0.3333 still reaches its token."""
+
+_BORDER_SLACK = 2e-3
+"""Fraction of the image by which rounded decimals may reach over its border (0.334 + 0.667)."""
+
+SPLIT_RATIO_EXAMPLES = (
+    '"0.5, 0.5" (two columns), "0.5; 0.5" (two rows), "1,2,1; 2,1,1" (two rows of two cells)'
+)
+
+
+class LayoutError(ValueError):
+    """A layout that cannot be understood; the message shows what was found and what would be right."""
+
+
+@dataclass(frozen=True)
+class TokenBox:
+    """A rectangle of image tokens: rows y0 <= y < y1, columns x0 <= x < x1."""
+
+    y0: int
+    y1: int
+    x0: int
+    x1: int
+
+    @property
+    def height(self) -> int:
+        return self.y1 - self.y0
+
+    @property
+    def width(self) -> int:
+        return self.x1 - self.x0
+
+    @property
+    def area(self) -> int:
+        return max(self.height, 0) * max(self.width, 0)
+
+
+@dataclass(frozen=True)
+class Box:
+    """A free rectangle in fractions of the image, origin at the top left.
+
+    The paper calls x, y, width and height m_offset, n_offset, m_scale and n_scale.
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    def __post_init__(self) -> None:
+        for name, start, extent, size in (
+            ("x", self.x, "width", self.width),
+            ("y", self.y, "height", self.height),
+        ):
+            if not (isfinite(start) and isfinite(size)):
+                raise LayoutError(
+                    f"{name} is {start} and {extent} is {size}; both have to be numbers from 0 to 1"
+                )
+            if size <= 0:
+                raise LayoutError(f"{extent} is {size:g}; it has to be above 0")
+            if start < 0 or start + size > 1 + _BORDER_SLACK:
+                raise LayoutError(
+                    f"the box leaves the image: it runs from {name} {start:g} to "
+                    f"{name} + {extent} = {start + size:g}, and both ends have to lie between 0 and 1"
+                )
+
+    @property
+    def edges(self) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom in fractions of the image."""
+        return self.x, self.y, min(self.x + self.width, 1.0), min(self.y + self.height, 1.0)
+
+    def bound_tokens(self, width: int, height: int) -> TokenBox:
+        """The tokens that Hard Binding replaces in a picture of width × height pixels.
+
+        Offset and size are rounded down each on its own, as published.
+        """
+        columns, rows = width / TOKEN_PIXELS, height / TOKEN_PIXELS
+        x0, y0 = floor(self.x * columns + _SLACK), floor(self.y * rows + _SLACK)
+        x1, y1 = x0 + floor(self.width * columns + _SLACK), y0 + floor(self.height * rows + _SLACK)
+        return TokenBox(y0, min(y1, ceil(rows)), x0, min(x1, ceil(columns)))
+
+    def guided_tokens(self, width: int, height: int) -> TokenBox:
+        """The tokens that Soft Refinement guides: both edges rounded down, so that touching boxes touch."""
+        return _edge_tokens(self.edges, width, height, _SLACK)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a split ratio, by its edges in fractions of the image, so that neighbours always meet."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def edges(self) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom in fractions of the image."""
+        return self.left, self.top, self.right, self.bottom
+
+    def bound_tokens(self, width: int, height: int) -> TokenBox:
+        """The tokens of the cell in a picture of width × height pixels, as published: edges rounded down."""
+        return _edge_tokens(self.edges, width, height, 0.0)
+
+    guided_tokens = bound_tokens
+
+
+def _edge_tokens(edges: tuple[float, ...], width: int, height: int, slack: float) -> TokenBox:
+    left, top, right, bottom = edges
+
+    def token(fraction: float, pixels: int) -> int:
+        """The last edge takes along the token that the model pads when pixels are no multiple of 16."""
+        tokens = pixels / TOKEN_PIXELS
+        return ceil(tokens) if fraction >= 1 else floor(fraction * tokens + slack)
+
+    return TokenBox(token(top, height), token(bottom, height), token(left, width), token(right, width))
+
+
+def parse_split_ratio(text: str) -> tuple[Cell, ...]:
+    """The cells of a split ratio in reading order (the paper's SR_hw_split_ratio).
+
+    ";" separates rows and "," values. Without ";" the values are the widths of the columns of one row.
+    With ";" each row begins with its height, followed by the widths of its cells; a row of one value is one
+    cell. Values are numbers, fractions ("1/3") or percentages ("50%"); heights and the widths of each row
+    are normalised by their sum.
+
+    Raises LayoutError with the place of what it cannot read.
+    """
+    if not text.strip():
+        raise LayoutError(f"split_ratio is empty; write for example {SPLIT_RATIO_EXAMPLES}")
+    rows = [_parse_row(text, start, end) for start, end in _spans(text, 0, len(text), ";")]
+    if len(rows) == 1:
+        heights, widths = [1.0], rows
+    else:
+        heights, widths = [row[0] for row in rows], [row[1:] or [1.0] for row in rows]
+    return tuple(
+        Cell(left, top, right, bottom)
+        for (top, bottom), row in zip(_edges(heights), widths, strict=True)
+        for left, right in _edges(row)
+    )
+
+
+def split_prompts(text: str) -> tuple[str, ...]:
+    """The prompts between the words BREAK, without the white space around them."""
+    return tuple(piece.strip() for piece in re.split(r"\bBREAK\b", text))
+
+
+def match_prompts(cells: tuple[Cell, ...], prompts: tuple[str, ...]) -> None:
+    """Raise LayoutError unless there is one prompt for each cell."""
+    if len(cells) == len(prompts):
+        return
+    listed = "; ".join(f"{i} {describe_edges(cell.edges)}" for i, cell in enumerate(cells, 1))
+    raise LayoutError(
+        f"split_ratio makes {_count(len(cells), 'cell')} and text holds {_count(len(prompts), 'prompt')} "
+        f"separated by BREAK; write one prompt for each cell, in this order: {listed}"
+    )
+
+
+def describe_edges(edges: tuple[float, float, float, float]) -> str:
+    """Where a rectangle lies, in percent of the image: "(0-50 % across, 0-100 % down)"."""
+    left, top, right, bottom = (f"{100 * edge:.3g}" for edge in edges)
+    return f"({left}-{right} % across, {top}-{bottom} % down)"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _spans(text: str, start: int, end: int, separator: str) -> list[tuple[int, int]]:
+    """The stretches of text[start:end] between separators, as (start, end)."""
+    cuts = [i for i in range(start, end) if text[i] == separator]
+    return list(zip([start, *(cut + 1 for cut in cuts)], [*cuts, end], strict=True))
+
+
+def _parse_row(text: str, start: int, end: int) -> list[float]:
+    return [_parse_value(text, a, b) for a, b in _spans(text, start, end, ",")]
+
+
+def _parse_value(text: str, start: int, end: int) -> float:
+    """A positive number, fraction or percentage."""
+    word = text[start:end].strip()
+    match = re.fullmatch(
+        r"(\d+\.?\d*|\.\d+)(e[+-]?\d+)?(?:\s*/\s*(\d+\.?\d*|\.\d+)|\s*(%))?", word, re.IGNORECASE
+    )
+    value = 0.0
+    if match:
+        number, exponent, divisor, percent = match.groups()
+        value = float(number + (exponent or "")) / (100 if percent else float(divisor or 1) or float("nan"))
+    if match and isfinite(value) and value > 0:
+        return value
+    place = start + len(text[start:end]) - len(text[start:end].lstrip()) + 1
+    problem = "a value is missing" if not word else f'"{word}" is not a number above 0'
+    raise LayoutError(
+        f'split_ratio "{text}": {problem} at character {place}; '
+        f"write numbers, fractions or percentages, for example {SPLIT_RATIO_EXAMPLES}"
+    )
+
+
+def _edges(sizes: list[float]) -> list[tuple[float, float]]:
+    """Start and end of each part when sizes fill 0..1; the last one ends at 1 exactly."""
+    total, ends, reached = sum(sizes), [], 0.0
+    for size in sizes:
+        reached += size
+        ends.append(reached / total)
+    ends[-1] = 1.0
+    return list(zip([0.0, *ends[:-1]], ends, strict=True))

@@ -1,0 +1,170 @@
+"""Hard Binding: for the first steps each region is denoised alone, and its prediction replaces the global one.
+
+Every sampler is elementwise in the latent, the history of predictions and the noise, so that replacing the
+prediction is the published paste of the regional latent, for every sampler. A region is run on its crop of the
+current picture, at its own size, with its own prompt; its states inside the transformer are pasted into the
+main pass as well (rag_sampler/features.py), so that the rest of the picture sees the bound object.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from .regions import Region, TokenRegion, describe
+
+REGION = "rag_region"
+"""Key that marks an entry of the positive conditioning as that of a bound region; its value is the number."""
+
+INHERITED = (
+    "guidance",
+    "concat_latent_image",
+    "concat_mask",
+    "reference_latents",
+    "reference_latents_method",
+)
+"""What a region's entry takes from the base prompt's when it does not bring it itself."""
+
+_CANNOT_CARRY = {
+    "hooks": "LoRA hooks, which Hard Binding cannot switch for a region",
+    "area": "an area of its own; the region node says where it lies",
+    "mask": "a mask of its own; the region node says where it lies",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Binding:
+    """What one Hard Binding node asks for.
+
+    steps: how many steps from the start of the picture are bound; the paper's HB_replace.
+    features: paste the region's states inside the transformer too, as published.
+    """
+
+    node = "Hard Binding"
+
+    regions: tuple[Region, ...]
+    steps: int
+    features: bool = True
+
+    def __post_init__(self) -> None:
+        if self.steps < 0:
+            raise ValueError(f"bind_steps is {self.steps}; it has to be 0 or more")
+        for number, region in enumerate(self.regions, 1):
+            for _, options in region.conditioning:
+                for key in sorted(_CANNOT_CARRY.keys() & options.keys()):
+                    raise ValueError(
+                        f"the conditioning of {describe(number, self.regions)} carries {_CANNOT_CARRY[key]}"
+                    )
+
+
+@dataclass(frozen=True, eq=False)
+class BoundRegion:
+    """A bound region laid out on one picture.
+
+    number: its place among all bound regions of the run.
+    until: bound while sigma is above this.
+    patch: latent pixels to a token's side.
+    controls: id of a base ControlNet -> its copy with the hint cropped to the region.
+    """
+
+    number: int
+    tokens: TokenRegion
+    until: float
+    features: bool
+    patch: int
+    controls: dict[int, object] = field(default_factory=dict)
+
+    def active(self, sigma: float) -> bool:
+        """Whether it is bound; the slack absorbs samplers that compute the schedule's sigma anew."""
+        return sigma > self.until * (1 + 1e-5)
+
+    def crop(self, latent: Tensor) -> Tensor:
+        """Its part of a latent [..., H, W], as a view."""
+        box, p = self.tokens.box, self.patch
+        return latent[..., box.y0 * p : box.y1 * p, box.x0 * p : box.x1 * p]
+
+    def overwrite(self, picture: Tensor, prediction: Tensor) -> None:
+        """Put its part of a prediction [B, C, H, W] into that of the picture, in place."""
+        target, source = self.crop(picture), self.crop(prediction)
+        if self.tokens.own is not None:
+            own = self.tokens.own.to(source.device)
+            own = own.repeat_interleave(self.patch, 0).repeat_interleave(self.patch, 1)
+            source = torch.where(own[: target.shape[-2], : target.shape[-1]], source, target)
+        target.copy_(source)
+
+    def conditions(self, branches: list, own_entries: list[list], x: Tensor, sigma: float) -> list | None:
+        """The conditions of its own run: its entries, and the other branches' base entries on the same crop.
+
+        branches: the base entries of each branch (None where a branch is not run); own_entries: those that
+        carry a region's mark. None where the time ranges of its conditioning leave nothing to run.
+        """
+        height, width = self.crop(x).shape[-2:]
+        box, p = self.tokens.box, self.patch
+        place = {
+            "area": (height, width, box.y0 * p, box.x0 * p),
+            "mask": torch.ones((1, *x.shape[2:]), device=x.device, dtype=x.dtype),
+        }
+        result, runs = [], False
+        for base, own in zip(branches, own_entries, strict=True):
+            mine = [entry for entry in own if entry[REGION] == self.number]
+            if mine:
+                runs = any(_in_time(entry, sigma) for entry in mine)
+            entries = mine or [entry for entry in base or () if "area" not in entry] or base
+            result.append(None if base is None else [self._on_crop(entry) | place for entry in entries])
+        return result if runs else None
+
+    def adopt_controls(self, conds: dict[str, list], shape: tuple[int, ...]) -> None:
+        """Crop the ControlNets of the whole picture, once a run and before ComfyUI prepares them."""
+        for entry in (entry for branch in conds.values() for entry in branch if "control" in entry):
+            self.controls.setdefault(id(entry["control"]), self.crop_control(entry["control"], shape))
+
+    def entries(self, base: dict, converted: list[dict], shape: tuple[int, ...]) -> list[dict]:
+        """The entries of its own conditioning, completed by what it inherits from a base entry.
+
+        shape: that of the latent of the whole picture.
+        """
+        inherited = {key: base[key] for key in INHERITED if key in base}
+        control = base.get("control")
+        if control is not None:
+            inherited["control"] = self.controls[id(control)]
+        entries = []
+        for entry in converted:
+            entry = {**inherited, **entry, REGION: self.number}
+            if entry.get("control") is not inherited.get("control"):
+                entry["control"] = self.crop_control(entry["control"], shape)
+            entry.pop("control_apply_to_uncond", None)
+            entries.append(entry)
+        return entries
+
+    def crop_control(self, control, shape: tuple[int, ...]):
+        """A copy of a ControlNet, and of those chained to it, that sees only the region's part of the hint."""
+        copy = control.copy()
+        copy.cond_hint_original = self._crop_hint(control.cond_hint_original, shape)
+        copy.extra_concat_orig = [self._crop_hint(hint, shape) for hint in control.extra_concat_orig]
+        if control.previous_controlnet is not None:
+            copy.set_previous_controlnet(self.crop_control(control.previous_controlnet, shape))
+        return copy
+
+    def _crop_hint(self, hint: Tensor | None, shape: tuple[int, ...]) -> Tensor | None:
+        """The region's part of an image [B, C, h, w] that is stretched over a latent of this shape."""
+        if hint is None or hint.shape[-1] == 1:
+            return hint
+        box, p = self.tokens.box, self.patch
+        vertical, horizontal = hint.shape[-2] * p / shape[-2], hint.shape[-1] * p / shape[-1]
+        y0, y1 = round(box.y0 * vertical), max(round(box.y1 * vertical), round(box.y0 * vertical) + 1)
+        x0, x1 = round(box.x0 * horizontal), max(round(box.x1 * horizontal), round(box.x0 * horizontal) + 1)
+        return hint[..., y0:y1, x0:x1]
+
+    def _on_crop(self, entry: dict) -> dict:
+        """A processed entry without what belongs to the whole picture, its ControlNet cropped."""
+        dropped = ("mask_strength", "set_area_to_bounds", "default", "control")
+        plain = {key: value for key, value in entry.items() if key not in dropped}
+        control = entry.get("control") if REGION in entry else self.controls.get(id(entry.get("control")))
+        return plain if control is None else {**plain, "control": control}
+
+
+def _in_time(entry: dict, sigma: float) -> bool:
+    """Whether ComfyUI would run an entry at this sigma."""
+    return entry.get("timestep_end", 0.0) <= sigma <= entry.get("timestep_start", float("inf"))

@@ -1,0 +1,332 @@
+"""The one engine behind all nodes: ComfyUI wrappers that read what to do from the model's options.
+
+A node appends an immutable spec (Binding or Refinement) to the tuple transformer_options["rag"] of a model
+clone and makes sure that one module-level function per wrapper type is there. Everything that lives for one run
+hangs on the guider's own copy of the options and is gone when the run ends, however it ends.
+
+    OUTER_SAMPLE      lays the regions out on the picture and adds their conditioning to the guider's
+    PREPARE_SAMPLING  tells the memory estimate about the appended text
+    CALC_COND_BATCH   runs the bound regions of the step, then the main pass, and replaces predictions
+    APPLY_MODEL       appends regional texts and installs attention override and block hooks for one forward
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+import torch
+from comfy.conds import CONDList
+from comfy.patcher_extension import WrappersMP
+from comfy.sampler_helpers import convert_cond
+from torch import Tensor
+
+from .attention import install_override
+from .binding import REGION, Binding, BoundRegion
+from .features import DOUBLE, SINGLE, Forward, Recording, install_hooks
+from .refinement import GuidedPicture, Refinement, lay_out
+from .regions import LayoutError, bound_tokens, describe, guided_tokens
+
+KEY = "rag"
+"""Where the specs lie in transformer_options, and the name of the wrappers."""
+
+RUN, STEP = "rag_run", "rag_step"
+TEXTS = "rag_texts"
+"""The model condition that brings the regional texts to APPLY_MODEL."""
+
+FAMILIES = {"Flux": "FLUX.1 (dev, schnell, Krea, Kontext, Fill and their fine-tunes)"}
+"""Model classes of ComfyUI whose blocks Soft Refinement and feature binding know, and what they are."""
+
+
+@dataclass(eq=False)
+class Run:
+    """One sampling run: the specs laid out on its picture, and what happened."""
+
+    bound: tuple[BoundRegion, ...]
+    guided: tuple[GuidedPicture, ...]
+    size: tuple[int, int]
+    patch: int
+    blocks: dict[str, int] | None
+    evaluations: int = 0
+    bound_sigmas: set[float] = field(default_factory=set)
+    streams: int = 0
+    hits: int = 0
+    warned: set[str] = field(default_factory=set)
+
+    def warn(self, message: str) -> None:
+        """Log a warning once a run."""
+        if message not in self.warned:
+            self.warned.add(message)
+            logging.warning("RAG: %s", message)
+
+    def refinement(self, sigma: float) -> GuidedPicture | None:
+        """The refinement that works at this sigma: the last of several."""
+        active = [guided for guided in self.guided if guided.active(sigma)]
+        if len(active) > 1:
+            self.warn(
+                f"{len(active)} Soft Refinement nodes work at the same time; the last in the chain wins"
+            )
+        return active[-1] if active else None
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What one model evaluation has to do; forwards read it from transformer_options."""
+
+    run: Run
+    refinement: GuidedPicture | None = None
+    record: Recording | None = None
+    paste: tuple[Recording, ...] = ()
+
+
+def add_spec(model, spec: Binding | Refinement):
+    """A clone of the MODEL that also does what the spec says; raises ValueError where its family cannot."""
+    if isinstance(spec, Refinement) and family(model) not in FAMILIES:
+        raise ValueError(
+            f"this model is of the family {family(model)}, for which Soft Refinement has no adapter; "
+            f"supported: {'; '.join(FAMILIES.values())}. Hard Binding works with every image model"
+        )
+    patched = model.clone()
+    options = patched.model_options["transformer_options"]
+    options[KEY] = (*options.get(KEY, ()), spec)
+    for kind, wrapper in _WRAPPERS.items():
+        patched.remove_wrappers_with_key(kind, KEY)
+        patched.add_wrapper_with_key(kind, KEY, wrapper)
+    return patched
+
+
+def family(model) -> str:
+    """The name of ComfyUI's class for a MODEL's architecture."""
+    return type(model.model).__name__
+
+
+def _outer_sample(executor, noise, latent_image, sampler, sigmas, *args, **kwargs):
+    guider = executor.class_obj
+    if noise.ndim < 4:
+        raise ValueError("regions need the latent of a picture, [batch, channels, height, width]")
+    options = guider.model_options["transformer_options"]
+    run = _lay_out_run(guider.model_patcher, options[KEY], noise, sigmas)
+    guider.conds = _with_regions(guider.conds, run, options[KEY], noise.shape)
+    options[RUN] = run
+    result = executor(noise, latent_image, sampler, sigmas, *args, **kwargs)
+    if run.evaluations == 0 and len(sigmas) > 1:
+        raise RuntimeError(
+            "regions were not applied: another node has replaced ComfyUI's batch of conditions "
+            "(sampler_calc_cond_batch_function); remove it or put it on a model without regions"
+        )
+    logging.info("RAG: %s", _report(run, len(sigmas) - 1, family(guider.model_patcher)))
+    return result
+
+
+def _lay_out_run(model, specs: tuple, noise: Tensor, sigmas: Tensor) -> Run:
+    """Rasterise the regions of all specs on the picture of this run."""
+    sampling = model.get_model_object("model_sampling")
+    patch = _patch_size(model.model)
+    width, height = (size * 16 // patch for size in (noise.shape[-1], noise.shape[-2]))
+    rows, columns = -(-noise.shape[-2] // patch), -(-noise.shape[-1] // patch)
+    supported = family(model) in FAMILIES
+    network = model.model.diffusion_model
+    blocks = {DOUBLE: len(network.double_blocks), SINGLE: len(network.single_blocks)} if supported else None
+    bound, guided, texts = [], [], 0
+    continues = float(sigmas[0]) < 0.9999 * float(sampling.sigma_max) and not noise.any()
+    for spec in specs:
+        try:
+            if isinstance(spec, Refinement):
+                window = tuple(
+                    float(sampling.percent_to_sigma(p)) for p in (spec.start_percent, spec.end_percent)
+                )
+                cells = guided_tokens(spec.regions, width, height)
+                guided.append(lay_out(spec, cells, rows, columns, window, texts))
+                texts += len(spec.regions)
+            elif spec.steps > 0 and not continues:
+                until = float(sigmas[min(spec.steps, len(sigmas) - 1)])
+                for tokens in bound_tokens(spec.regions, width, height):
+                    bound.append(BoundRegion(len(bound), tokens, until, spec.features and supported, patch))
+        except LayoutError as error:
+            raise LayoutError(f"{spec.node}: {error}") from None
+    run = Run(tuple(bound), tuple(guided), tuple(noise.shape[-2:]), patch, blocks)
+    if continues and any(isinstance(spec, Binding) and spec.steps > 0 for spec in specs):
+        logging.info(
+            "RAG: this run continues an earlier one; regions are bound in a picture's first steps only"
+        )
+    if not supported and any(isinstance(spec, Binding) and spec.features for spec in specs):
+        run.warn(f"features are not bound: there is no adapter for the family {family(model)}; latents are")
+    return run
+
+
+def _patch_size(model) -> int:
+    """Latent pixels to a token's side; 2 (16 pixels of the picture) where a model does not say."""
+    patch = getattr(model.diffusion_model, "patch_size", 2)
+    return patch if isinstance(patch, int) else patch[-1]
+
+
+def _with_regions(conds: dict[str, list], run: Run, specs: tuple, shape: tuple[int, ...]) -> dict[str, list]:
+    """The guider's conditions with the entries of bound regions and the texts of refinements."""
+    role = "positive" if "positive" in conds else next(iter(conds))
+    positive = conds[role]
+    bases = [entry for entry in positive if "area" not in entry] or positive
+    regions = [
+        region for spec in specs if isinstance(spec, Binding) and spec.steps > 0 for region in spec.regions
+    ]
+    texts = [text for spec in specs if isinstance(spec, Refinement) for text in spec.texts]
+    _check_width(bases[0], [r for spec in specs for r in spec.regions])
+    entries = []
+    for i, region in enumerate(run.bound):
+        region.adopt_controls(conds, shape)
+        entries += region.entries(bases[0], convert_cond(regions[i].conditioning), shape)
+    if texts:
+        positive = [{**c, "model_conds": {**c["model_conds"], TEXTS: CONDList(texts)}} for c in positive]
+    return {**conds, role: [*positive, *entries]}
+
+
+def _check_width(base: dict, regions: list) -> None:
+    """Texts of another encoder would fail deep inside the model; say it here."""
+    expected = base["cross_attn"].shape[-1]
+    for number, region in enumerate(regions, 1):
+        for text, _ in region.conditioning:
+            if text.shape[-1] != expected:
+                raise ValueError(
+                    f"the conditioning of {describe(number, tuple(regions))} has {text.shape[-1]} channels and the "
+                    f"base prompt's has {expected}: encode both with the same CLIP"
+                )
+
+
+def _prepare_sampling(executor, model, noise_shape, conds, *args, **kwargs):
+    """Let the memory estimate see the appended texts and the second image stream as more picture."""
+    run: Run | None = kwargs["model_options"]["transformer_options"].get(RUN)
+    if run is None:
+        return executor(model, noise_shape, conds, *args, **kwargs)
+    tokens = run.size[0] * run.size[1] / run.patch**2
+    extra = [
+        sum(text.shape[1] for text in g.refinement.texts)
+        + (g.refinement.published and g.refinement.delta < 1) * tokens
+        for g in run.guided
+    ]
+    rows = round(noise_shape[-2] * (1 + max(extra, default=0) / tokens))
+    return executor(model, [*noise_shape[:-2], rows, noise_shape[-1]], conds, *args, **kwargs)
+
+
+def _calc_cond_batch(executor, model, conds, x, timestep, model_options):
+    run: Run | None = model_options["transformer_options"].get(RUN)
+    if run is None:
+        return executor(model, conds, x, timestep, model_options)
+    sigma = float(timestep[0])
+    run.evaluations += 1
+    base = [None if c is None else [e for e in c if REGION not in e] for c in conds]
+    marked = [[e for e in c or () if REGION in e] for c in conds]
+
+    def call(step_conds, step: Step):
+        options = {
+            **model_options,
+            "transformer_options": {**model_options["transformer_options"], STEP: step},
+        }
+        return executor(model, step_conds, x, timestep, options)
+
+    predictions, recordings = [], []
+    for region in run.bound:
+        region_conds = region.conditions(base, marked, x, sigma) if region.active(sigma) else None
+        if region_conds is not None:
+            recording = Recording(region.tokens) if region.features else None
+            predictions.append((region, call(region_conds, Step(run, record=recording))))
+            recordings += [recording] if recording else []
+    out = call(base, Step(run, run.refinement(sigma), paste=tuple(recordings)))
+    for region, prediction in predictions:
+        run.bound_sigmas.add(sigma)
+        for branch, part, ran in zip(out, prediction, conds, strict=True):
+            if ran is not None:
+                region.overwrite(branch, part)
+    return out
+
+
+def _apply_model(
+    executor, x, t, c_concat=None, c_crossattn=None, control=None, transformer_options=None, **kwargs
+):
+    texts = kwargs.pop(TEXTS, None)
+    step: Step | None = transformer_options.get(STEP)
+    if step is None or step.run.blocks is None:
+        return executor(x, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
+    run, options = step.run, transformer_options.copy()
+    rows, columns = -(-x.shape[-2] // run.patch), -(-x.shape[-1] // run.patch)
+    forward = Forward(rows, columns, tuple(options["cond_or_uncond"]), step.record)
+    whole = tuple(x.shape[-2:]) == run.size
+    if whole and step.paste:
+        forward.paste = step.paste
+    if step.refinement is not None and texts is not None:
+        if whole:
+            references = sum(_tokens(latent, run.patch) for latent in kwargs.get("ref_latents") or ())
+            c_crossattn, forward.streams = step.refinement.streams(
+                c_crossattn, texts, references, bool(forward.paste), x.device
+            )
+            control = _control_on_fork(control, forward)
+        else:
+            run.warn(
+                "a base prompt with an area of its own is not refined; regions guide the whole picture only"
+            )
+    install_override(options, forward.streams)
+    install_hooks(options, forward, run.blocks)
+    out = executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
+    if forward.streams is not None:
+        _check_hits(run, forward)
+    return out
+
+
+def _tokens(latent: Tensor, patch: int) -> int:
+    return -(-latent.shape[-2] // patch) * -(-latent.shape[-1] // patch)
+
+
+def _control_on_fork(control: dict | None, forward: Forward) -> dict | None:
+    """Let a ControlNet's additions to the single blocks reach the second image stream too."""
+    if control is None or not forward.streams.forked or not control.get("output"):
+        return control
+    image = forward.streams.image
+
+    def twice(add: Tensor | None) -> Tensor | None:
+        if add is None:
+            return None
+        padded = torch.nn.functional.pad(add, (0, 0, 0, image - add.shape[1]))
+        return torch.cat((padded, padded), 1)
+
+    return {**control, "output": [twice(add) for add in control["output"]]}
+
+
+def _check_hits(run: Run, forward: Forward) -> None:
+    """Soft Refinement that nothing reads must not pass for one that works."""
+    hits, expected = forward.streams.hits, sum(run.blocks.values())
+    run.streams = max(run.streams, 1 + forward.streams.forked)
+    if hits == 0 and run.hits == 0:
+        raise RuntimeError(
+            "Soft Refinement had no effect: the attention of this model does not pass through ComfyUI's attention "
+            "hook (loaders such as nunchaku, or a pack that replaces the blocks). Use a stock or GGUF loader, or "
+            "remove the Soft Refinement; Hard Binding works either way"
+        )
+    if hits < expected:
+        run.warn(f"only {hits} of {expected} blocks were refined; a cache that skips blocks may be at work")
+    run.hits = max(run.hits, hits)
+
+
+def _report(run: Run, steps: int, name: str) -> str:
+    """One line on what a run did."""
+    tokens = -(-run.size[0] // run.patch) * -(-run.size[1] // run.patch)
+    parts = [name]
+    if run.bound:
+        share = sum(region.tokens.count for region in run.bound) / tokens
+        features = "with" if any(region.features for region in run.bound) else "without"
+        parts.append(
+            f"{len(run.bound)} regions ({share:.0%} of the tokens) bound at {len(run.bound_sigmas)} of {steps} "
+            f"steps {features} features"
+        )
+    for guided in run.guided:
+        share = sum(len(cell) for cell in guided.cells) / tokens
+        parts.append(
+            f"{len(guided.cells)} cells ({share:.0%} of the tokens) refined with delta {guided.refinement.delta:g} "
+            f"in {run.hits} of {sum(run.blocks.values())} blocks, {run.streams} image streams"
+        )
+    return "; ".join(parts)
+
+
+_WRAPPERS = {
+    WrappersMP.OUTER_SAMPLE: _outer_sample,
+    WrappersMP.PREPARE_SAMPLING: _prepare_sampling,
+    WrappersMP.CALC_COND_BATCH: _calc_cond_batch,
+    WrappersMP.APPLY_MODEL: _apply_model,
+}

@@ -1,0 +1,141 @@
+"""Image states inside the transformer: recorded in a region's own run, pasted into the main pass.
+
+During the bound steps the published method lets the rest of the picture attend to the bound object: after the
+input projection and after every block, the region's tokens of the main pass are overwritten by the states of
+the region's own run (rag_sampler/binding.py decides when). The hooks are ComfyUI's `patches_replace`, chained
+onto what other packs put there. They also carry the second image stream of Soft Refinement through the single
+blocks (rag_sampler/attention.py says why).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from .attention import Streams
+from .regions import TokenRegion
+
+FORWARD = "rag_forward"
+"""Key of the Forward in transformer_options."""
+
+PREVIOUS_BLOCKS = "rag_previous_blocks"
+
+INPUT, DOUBLE, SINGLE = "input", "double_block", "single_block"
+
+
+@dataclass(eq=False)
+class Recording:
+    """Image states of one region's own run of one step.
+
+    states: (branch, kind, block number) -> [B, tokens, C]; branch counts as cond_or_uncond does.
+    """
+
+    region: TokenRegion
+    states: dict[tuple[int, str, int], Tensor] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class Forward:
+    """What the hooks have to do in one forward.
+
+    rows, columns: image tokens of what is being denoised (the picture, or a region's crop).
+    branches: the branch of each chunk of the batch (cond_or_uncond).
+    """
+
+    rows: int
+    columns: int
+    branches: tuple[int, ...]
+    record: Recording | None = None
+    paste: tuple[Recording, ...] = ()
+    streams: Streams | None = None
+    positions: Tensor | None = None
+
+    @property
+    def paste_single(self) -> bool:
+        """Whether single blocks are pasted too.
+
+        At delta 1 without a fork every picture token takes the regional result, which the published method
+        reads from an unpasted stream; what a paste would change is replaced with the prediction anyway.
+        """
+        return self.streams is None or self.streams.delta < 1 or self.streams.forked
+
+    @torch.compiler.disable
+    def visit(self, kind: str, number: int, image: Tensor) -> None:
+        """Record or overwrite image states [branches · B, tokens, C], in place, after one block."""
+        image = image[:, : self.rows * self.columns].unflatten(1, (self.rows, self.columns))
+        chunks = zip(self.branches, image.chunk(len(self.branches)), strict=True)
+        for branch, states in chunks:
+            key = (branch, kind, number)
+            if self.record is not None:
+                self.record.states.setdefault(key, states.clone())
+            if kind != SINGLE or self.paste_single:
+                for recording in self.paste:
+                    if key in recording.states:
+                        _overwrite(states, recording.states[key], recording.region)
+
+
+def _overwrite(states: Tensor, source: Tensor, region: TokenRegion) -> None:
+    """Put a region's states [B, h, w, C] into those of the picture [B, rows, columns, C]."""
+    box = region.box
+    target = states[:, box.y0 : box.y1, box.x0 : box.x1]
+    if region.own is None:
+        target.copy_(source)
+    else:
+        target.copy_(torch.where(region.own.to(source.device)[None, :, :, None], source, target))
+
+
+def install_hooks(transformer_options: dict, forward: Forward, blocks: dict[str, int]) -> None:
+    """Put the hooks into transformer_options (a copy made for one forward).
+
+    blocks: how many blocks of each kind the model has, {DOUBLE: d, SINGLE: s}.
+    """
+    transformer_options[FORWARD] = forward
+    replace = transformer_options["patches_replace"] = dict(transformer_options.get("patches_replace", {}))
+    previous = replace.get("dit", {})
+    ours = {(kind, i): hook for kind, hook in _HOOKS.items() for i in range(blocks[kind])}
+    replace["dit"] = {**previous, **ours}
+    transformer_options[PREVIOUS_BLOCKS] = previous
+
+
+@torch.compiler.disable(recursive=False)
+def _double_block(args: dict, extra: dict) -> dict:
+    forward: Forward = args["transformer_options"][FORWARD]
+    number = args["transformer_options"]["block_index"]
+    if number == 0:
+        forward.visit(INPUT, 0, args["img"])
+    out = _run_block(DOUBLE, number, args, extra)
+    forward.visit(DOUBLE, number, out["img"])
+    return out
+
+
+@torch.compiler.disable(recursive=False)
+def _single_block(args: dict, extra: dict) -> dict:
+    options = args["transformer_options"]
+    forward: Forward = options[FORWARD]
+    number = options["block_index"]
+    if forward.streams is not None and forward.streams.forked:
+        args = _fork(args, forward, first=number == 0)
+    out = _run_block(SINGLE, number, args, extra)
+    forward.visit(SINGLE, number, out["img"][:, options["img_slice"][0] :])
+    return out
+
+
+def _run_block(kind: str, number: int, args: dict, extra: dict) -> dict:
+    """Run a block through whatever another pack put in its place."""
+    previous: Callable | None = args["transformer_options"][PREVIOUS_BLOCKS].get((kind, number))
+    return extra["original_block"](args) if previous is None else previous(args, extra)
+
+
+def _fork(args: dict, forward: Forward, first: bool) -> dict:
+    """Append the second image stream at the first single block; repeat its positions at every one."""
+    image = forward.streams.image
+    if first:
+        args = {**args, "img": torch.cat((args["img"], args["img"][:, -image:]), 1)}
+        forward.positions = torch.cat((args["pe"], args["pe"][:, :, -image:]), 2)
+    return {**args, "pe": forward.positions}
+
+
+_HOOKS = {DOUBLE: _double_block, SINGLE: _single_block}

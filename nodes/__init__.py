@@ -1,0 +1,33 @@
+"""The nodes: they translate widgets to calls of rag_sampler and hold no logic of their own."""
+
+from pathlib import Path
+
+import folder_paths
+from comfy_api.latest import ComfyExtension
+
+from .demo import DemoCLIPLoader as RAGDemoCLIPLoader
+from .layout import RAGLayoutPreview, RAGRegionsToMask
+from .patches import RAGHardBinding, RAGSoftRefinementAttention
+from .regions import RAGRegionBox, RAGRegionMask, RAGSplitRatioLayout
+from .sampler import RAGHardBindingSampler
+
+DEMO_MODELS = Path(__file__).parent.parent / "demo" / "models"
+
+
+class RAGExtension(ComfyExtension):
+    async def on_load(self) -> None:
+        for folder in sorted(path for path in DEMO_MODELS.glob("*") if path.is_dir()):
+            folder_paths.add_model_folder_path(folder.name, str(folder))
+
+    async def get_node_list(self) -> list:
+        return [
+            RAGRegionBox,
+            RAGRegionMask,
+            RAGSplitRatioLayout,
+            RAGHardBinding,
+            RAGSoftRefinementAttention,
+            RAGHardBindingSampler,
+            RAGLayoutPreview,
+            RAGRegionsToMask,
+            RAGDemoCLIPLoader,
+        ]

@@ -1,0 +1,143 @@
+"""MODEL nodes: MODEL in, MODEL out; they work under every sampler."""
+
+from comfy_api.latest import io
+
+from ..rag_sampler.binding import Binding
+from ..rag_sampler.engine import add_spec
+from ..rag_sampler.refinement import Refinement
+from .common import CATEGORY, SEARCH, Regions, check_regions, named
+
+
+def bind_steps_input() -> io.Input:
+    return io.Int.Input(
+        "bind_steps",
+        default=2,
+        min=0,
+        max=10000,
+        tooltip=(
+            "Steps, from the first, in which each region is built on its own (the paper's HB_replace). 1 or 2 fix "
+            "where things are; more makes them more independent of the whole. Few-step models: 1."
+        ),
+    )
+
+
+def bind_features_input() -> io.Input:
+    return io.Boolean.Input(
+        "bind_features",
+        default=True,
+        tooltip="Let the rest of the picture see the regions while they are built alone, as published.",
+    )
+
+
+def delta_input() -> io.Input:
+    return io.Float.Input(
+        "delta",
+        default=1.0,
+        min=0.0,
+        max=1.0,
+        step=0.05,
+        tooltip=(
+            "How much a region's text outweighs the base prompt inside it: 0 not at all, 1 entirely (the paper's "
+            "SR_delta). 1 is also the fastest."
+        ),
+    )
+
+
+def fidelity_input() -> io.Input:
+    return io.Combo.Input(
+        "fidelity",
+        options=["published", "shared"],
+        default="published",
+        tooltip=(
+            "Matters for delta between 0 and 1 only. published: exactly the published method, two image streams in "
+            "the single blocks. shared: one stream, faster, a slightly different picture."
+        ),
+    )
+
+
+def model_output() -> io.Output:
+    return io.Model.Output(tooltip="The model with the regions; connect it to any sampler.")
+
+
+class RAGHardBinding(io.ComfyNode):
+    """Builds each region on its own in the first steps."""
+
+    NAME = "Hard Binding"
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RAGHardBinding",
+            display_name=cls.NAME,
+            category=CATEGORY,
+            description=(
+                "In the first steps each region is denoised alone with its own prompt and put back into the picture, "
+                "so that things are where the layout says. Works with every image model and sampler."
+            ),
+            search_aliases=[*SEARCH, "hard binding"],
+            inputs=[
+                io.Model.Input(
+                    "model", tooltip="The model to sample with; it stays as it is, the output is a copy."
+                ),
+                Regions.Input(
+                    "regions", tooltip="The regions to bind; best a little smaller than their cells."
+                ),
+                bind_steps_input(),
+                bind_features_input(),
+            ],
+            outputs=[model_output()],
+        )
+
+    @classmethod
+    def execute(cls, model, regions, bind_steps, bind_features) -> io.NodeOutput:
+        with named(cls.NAME):
+            return io.NodeOutput(add_spec(model, Binding(check_regions(regions), bind_steps, bind_features)))
+
+
+class RAGSoftRefinementAttention(io.ComfyNode):
+    """Lets each region's text guide its own part of one picture."""
+
+    NAME = "Soft Refinement Attention"
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        def percent(name: str, default: float, tooltip: str) -> io.Input:
+            return io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.01, tooltip=tooltip)
+
+        return io.Schema(
+            node_id="RAGSoftRefinementAttention",
+            display_name=cls.NAME,
+            category=CATEGORY,
+            description=(
+                "Inside each region the picture listens to the region's text, while the whole stays one picture. "
+                "For the FLUX.1 family, under every sampler."
+            ),
+            search_aliases=[*SEARCH, "soft refinement"],
+            inputs=[
+                io.Model.Input(
+                    "model", tooltip="The model to sample with; it stays as it is, the output is a copy."
+                ),
+                Regions.Input(
+                    "regions", tooltip="The regions to guide, best cells that cover the whole picture."
+                ),
+                delta_input(),
+                percent(
+                    "start_percent",
+                    0.0,
+                    "Part of the sampling after which the regions guide; 0 is the start.",
+                ),
+                percent(
+                    "end_percent", 1.0, "Part of the sampling up to which the regions guide; 1 is the end."
+                ),
+                fidelity_input(),
+            ],
+            outputs=[model_output()],
+        )
+
+    @classmethod
+    def execute(cls, model, regions, delta, start_percent, end_percent, fidelity) -> io.NodeOutput:
+        with named(cls.NAME):
+            spec = Refinement(
+                check_regions(regions), delta, start_percent, end_percent, published=fidelity == "published"
+            )
+            return io.NodeOutput(add_spec(model, spec))

@@ -5,6 +5,9 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+from safetensors.torch import load_file
+
 REPO = Path(__file__).resolve().parent.parent
 COMFYUI = Path(os.environ.get("RAG_COMFYUI_ROOT", REPO / ".comfyui")).resolve()
 PACK = "rag_pack"
@@ -26,3 +29,17 @@ def _load_pack() -> None:
 
 
 _load_pack()
+
+import tiny  # noqa: E402  (needs ComfyUI on the path)
+
+
+@pytest.fixture(scope="session")
+def model():
+    """The golden network with 16-wide heads, 2 double and 3 single blocks, as a MODEL. Nothing may change it."""
+    return tiny.load_tiny()
+
+
+@pytest.fixture(scope="session")
+def texts():
+    """Golden texts of 77 tokens: t5.KEY [1, 77, 32] and pooled.KEY [1, 16]."""
+    return load_file(tiny.GOLDEN / "text_77.safetensors")

@@ -13,7 +13,8 @@ import comfy.supported_models
 import torch
 from safetensors.torch import load_file
 
-GOLDEN = Path(__file__).parent / "golden"
+REPO = Path(__file__).resolve().parent.parent
+GOLDEN = REPO / "tests" / "golden"
 
 
 def load_k128():
@@ -89,3 +90,12 @@ def run(guider, noise, sigmas, sampler: str = "euler", latent=None, seed: int = 
 def sample(model, positive, noise, sigmas, **kwargs) -> torch.Tensor:
     """The latents of a run with one prompt, as `run`."""
     return run(basic_guider(model, positive), noise, sigmas, **kwargs)[0]
+
+
+def schedule(model, steps: int, scheduler: str = "simple") -> torch.Tensor:
+    return comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), scheduler, steps)
+
+
+def noise_for(height: int, width: int, batch: int = 1, seed: int = 0) -> torch.Tensor:
+    """Noise [B, 16, height, width] in latent pixels."""
+    return torch.randn(batch, 16, height, width, generator=torch.Generator().manual_seed(seed))

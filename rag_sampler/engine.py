@@ -13,7 +13,7 @@ hangs on the guider's own copy of the options and is gone when the run ends, how
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from math import ceil
 
 import torch
 from comfy.conds import CONDList
@@ -22,10 +22,11 @@ from comfy.sampler_helpers import convert_cond
 from torch import Tensor
 
 from .attention import install_override
-from .binding import REGION, Binding, BoundRegion
-from .features import DOUBLE, SINGLE, Forward, Recording, install_hooks
-from .refinement import GuidedPicture, Refinement, lay_out
-from .regions import LayoutError, bound_tokens, describe, guided_tokens
+from .binding import REGION, Binding
+from .features import Forward, Recording, install_hooks
+from .refinement import Refinement
+from .regions import describe
+from .run import FAMILIES, Run, Step, family, lay_out_run, report
 
 KEY = "rag"
 """Where the specs lie in transformer_options, and the name of the wrappers."""
@@ -33,50 +34,6 @@ KEY = "rag"
 RUN, STEP = "rag_run", "rag_step"
 TEXTS = "rag_texts"
 """The model condition that brings the regional texts to APPLY_MODEL."""
-
-FAMILIES = {"Flux": "FLUX.1 (dev, schnell, Krea, Kontext, Fill and their fine-tunes)"}
-"""Model classes of ComfyUI whose blocks Soft Refinement and feature binding know, and what they are."""
-
-
-@dataclass(eq=False)
-class Run:
-    """One sampling run: the specs laid out on its picture, and what happened."""
-
-    bound: tuple[BoundRegion, ...]
-    guided: tuple[GuidedPicture, ...]
-    size: tuple[int, int]
-    patch: int
-    blocks: dict[str, int] | None
-    evaluations: int = 0
-    bound_sigmas: set[float] = field(default_factory=set)
-    streams: int = 0
-    hits: int = 0
-    warned: set[str] = field(default_factory=set)
-
-    def warn(self, message: str) -> None:
-        """Log a warning once a run."""
-        if message not in self.warned:
-            self.warned.add(message)
-            logging.warning("RAG: %s", message)
-
-    def refinement(self, sigma: float) -> GuidedPicture | None:
-        """The refinement that works at this sigma: the last of several."""
-        active = [guided for guided in self.guided if guided.active(sigma)]
-        if len(active) > 1:
-            self.warn(
-                f"{len(active)} Soft Refinement nodes work at the same time; the last in the chain wins"
-            )
-        return active[-1] if active else None
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """What one model evaluation has to do; forwards read it from transformer_options."""
-
-    run: Run
-    refinement: GuidedPicture | None = None
-    record: Recording | None = None
-    paste: tuple[Recording, ...] = ()
 
 
 def add_spec(model, spec: Binding | Refinement):
@@ -95,17 +52,12 @@ def add_spec(model, spec: Binding | Refinement):
     return patched
 
 
-def family(model) -> str:
-    """The name of ComfyUI's class for a MODEL's architecture."""
-    return type(model.model).__name__
-
-
 def _outer_sample(executor, noise, latent_image, sampler, sigmas, *args, **kwargs):
     guider = executor.class_obj
     if noise.ndim < 4:
         raise ValueError("regions need the latent of a picture, [batch, channels, height, width]")
     options = guider.model_options["transformer_options"]
-    run = _lay_out_run(guider.model_patcher, options[KEY], noise, sigmas)
+    run = lay_out_run(guider.model_patcher, options[KEY], noise, sigmas)
     guider.conds = _with_regions(guider.conds, run, options[KEY], noise.shape)
     options[RUN] = run
     result = executor(noise, latent_image, sampler, sigmas, *args, **kwargs)
@@ -114,50 +66,8 @@ def _outer_sample(executor, noise, latent_image, sampler, sigmas, *args, **kwarg
             "regions were not applied: another node has replaced ComfyUI's batch of conditions "
             "(sampler_calc_cond_batch_function); remove it or put it on a model without regions"
         )
-    logging.info("RAG: %s", _report(run, len(sigmas) - 1, family(guider.model_patcher)))
+    logging.info("RAG: %s", report(run, len(sigmas) - 1, family(guider.model_patcher)))
     return result
-
-
-def _lay_out_run(model, specs: tuple, noise: Tensor, sigmas: Tensor) -> Run:
-    """Rasterise the regions of all specs on the picture of this run."""
-    sampling = model.get_model_object("model_sampling")
-    patch = _patch_size(model.model)
-    width, height = (size * 16 // patch for size in (noise.shape[-1], noise.shape[-2]))
-    rows, columns = -(-noise.shape[-2] // patch), -(-noise.shape[-1] // patch)
-    supported = family(model) in FAMILIES
-    network = model.model.diffusion_model
-    blocks = {DOUBLE: len(network.double_blocks), SINGLE: len(network.single_blocks)} if supported else None
-    bound, guided, texts = [], [], 0
-    continues = float(sigmas[0]) < 0.9999 * float(sampling.sigma_max) and not noise.any()
-    for spec in specs:
-        try:
-            if isinstance(spec, Refinement):
-                window = tuple(
-                    float(sampling.percent_to_sigma(p)) for p in (spec.start_percent, spec.end_percent)
-                )
-                cells = guided_tokens(spec.regions, width, height)
-                guided.append(lay_out(spec, cells, rows, columns, window, texts))
-                texts += len(spec.regions)
-            elif spec.steps > 0 and not continues:
-                until = float(sigmas[min(spec.steps, len(sigmas) - 1)])
-                for tokens in bound_tokens(spec.regions, width, height):
-                    bound.append(BoundRegion(len(bound), tokens, until, spec.features and supported, patch))
-        except LayoutError as error:
-            raise LayoutError(f"{spec.node}: {error}") from None
-    run = Run(tuple(bound), tuple(guided), tuple(noise.shape[-2:]), patch, blocks)
-    if continues and any(isinstance(spec, Binding) and spec.steps > 0 for spec in specs):
-        logging.info(
-            "RAG: this run continues an earlier one; regions are bound in a picture's first steps only"
-        )
-    if not supported and any(isinstance(spec, Binding) and spec.features for spec in specs):
-        run.warn(f"features are not bound: there is no adapter for the family {family(model)}; latents are")
-    return run
-
-
-def _patch_size(model) -> int:
-    """Latent pixels to a token's side; 2 (16 pixels of the picture) where a model does not say."""
-    patch = getattr(model.diffusion_model, "patch_size", 2)
-    return patch if isinstance(patch, int) else patch[-1]
 
 
 def _with_regions(conds: dict[str, list], run: Run, specs: tuple, shape: tuple[int, ...]) -> dict[str, list]:
@@ -181,6 +91,8 @@ def _with_regions(conds: dict[str, list], run: Run, specs: tuple, shape: tuple[i
 
 def _check_width(base: dict, regions: list) -> None:
     """Texts of another encoder would fail deep inside the model; say it here."""
+    if base.get("cross_attn") is None:
+        return
     expected = base["cross_attn"].shape[-1]
     for number, region in enumerate(regions, 1):
         for text, _ in region.conditioning:
@@ -192,18 +104,14 @@ def _check_width(base: dict, regions: list) -> None:
 
 
 def _prepare_sampling(executor, model, noise_shape, conds, *args, **kwargs):
-    """Let the memory estimate see the appended texts and the second image stream as more picture."""
+    """Let the memory estimate see appended texts, the second image stream and kept states as more picture."""
     run: Run | None = kwargs["model_options"]["transformer_options"].get(RUN)
     if run is None:
         return executor(model, noise_shape, conds, *args, **kwargs)
-    tokens = run.size[0] * run.size[1] / run.patch**2
-    extra = [
-        sum(text.shape[1] for text in g.refinement.texts)
-        + (g.refinement.published and g.refinement.delta < 1) * tokens
-        for g in run.guided
-    ]
-    rows = round(noise_shape[-2] * (1 + max(extra, default=0) / tokens))
-    return executor(model, [*noise_shape[:-2], rows, noise_shape[-1]], conds, *args, **kwargs)
+    rows = noise_shape[-2] * (1 + run.appended_tokens / run.tokens)
+    row_bytes = model.model.memory_required([*noise_shape[:-2], 1, noise_shape[-1]])
+    rows += run.feature_bytes(model.model, noise_shape[0]) / row_bytes
+    return executor(model, [*noise_shape[:-2], ceil(rows), noise_shape[-1]], conds, *args, **kwargs)
 
 
 def _calc_cond_batch(executor, model, conds, x, timestep, model_options):
@@ -222,14 +130,18 @@ def _calc_cond_batch(executor, model, conds, x, timestep, model_options):
         }
         return executor(model, step_conds, x, timestep, options)
 
+    refinement = run.refinement(sigma)
+    refined = (
+        [i for i, entries in enumerate(marked) if entries] if refinement and refinement.regional_only else ()
+    )
     predictions, recordings = [], []
     for region in run.bound:
         region_conds = region.conditions(base, marked, x, sigma) if region.active(sigma) else None
         if region_conds is not None:
-            recording = Recording(region.tokens) if region.features else None
+            recording = Recording(region.tokens, frozenset(refined)) if region.features else None
             predictions.append((region, call(region_conds, Step(run, record=recording))))
             recordings += [recording] if recording else []
-    out = call(base, Step(run, run.refinement(sigma), paste=tuple(recordings)))
+    out = call(base, Step(run, refinement, paste=tuple(recordings)))
     for region, prediction in predictions:
         run.bound_sigmas.add(sigma)
         for branch, part, ran in zip(out, prediction, conds, strict=True):
@@ -302,26 +214,6 @@ def _check_hits(run: Run, forward: Forward) -> None:
     if hits < expected:
         run.warn(f"only {hits} of {expected} blocks were refined; a cache that skips blocks may be at work")
     run.hits = max(run.hits, hits)
-
-
-def _report(run: Run, steps: int, name: str) -> str:
-    """One line on what a run did."""
-    tokens = -(-run.size[0] // run.patch) * -(-run.size[1] // run.patch)
-    parts = [name]
-    if run.bound:
-        share = sum(region.tokens.count for region in run.bound) / tokens
-        features = "with" if any(region.features for region in run.bound) else "without"
-        parts.append(
-            f"{len(run.bound)} regions ({share:.0%} of the tokens) bound at {len(run.bound_sigmas)} of {steps} "
-            f"steps {features} features"
-        )
-    for guided in run.guided:
-        share = sum(len(cell) for cell in guided.cells) / tokens
-        parts.append(
-            f"{len(guided.cells)} cells ({share:.0%} of the tokens) refined with delta {guided.refinement.delta:g} "
-            f"in {run.hits} of {sum(run.blocks.values())} blocks, {run.streams} image streams"
-        )
-    return "; ".join(parts)
 
 
 _WRAPPERS = {

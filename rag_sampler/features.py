@@ -31,9 +31,11 @@ class Recording:
     """Image states of one region's own run of one step.
 
     states: (branch, kind, block number) -> [B, tokens, C]; branch counts as cond_or_uncond does.
+    double_only: branches of which nothing reads the states of single blocks.
     """
 
     region: TokenRegion
+    double_only: frozenset[int] = frozenset()
     states: dict[tuple[int, str, int], Tensor] = field(default_factory=dict)
 
 
@@ -53,15 +55,6 @@ class Forward:
     streams: Streams | None = None
     positions: Tensor | None = None
 
-    @property
-    def paste_single(self) -> bool:
-        """Whether single blocks are pasted too.
-
-        At delta 1 without a fork every picture token takes the regional result, which the published method
-        reads from an unpasted stream; what a paste would change is replaced with the prediction anyway.
-        """
-        return self.streams is None or self.streams.delta < 1 or self.streams.forked
-
     @torch.compiler.disable
     def visit(self, kind: str, number: int, image: Tensor) -> None:
         """Record or overwrite image states [branches · B, tokens, C], in place, after one block."""
@@ -69,12 +62,11 @@ class Forward:
         chunks = zip(self.branches, image.chunk(len(self.branches)), strict=True)
         for branch, states in chunks:
             key = (branch, kind, number)
-            if self.record is not None:
+            if self.record is not None and not (kind == SINGLE and branch in self.record.double_only):
                 self.record.states.setdefault(key, states.clone())
-            if kind != SINGLE or self.paste_single:
-                for recording in self.paste:
-                    if key in recording.states:
-                        _overwrite(states, recording.states[key], recording.region)
+            for recording in self.paste:
+                if key in recording.states:
+                    _overwrite(states, recording.states[key], recording.region)
 
 
 def _overwrite(states: Tensor, source: Tensor, region: TokenRegion) -> None:

@@ -90,6 +90,16 @@ class GuidedPicture:
         start, end = self.window
         return self.refinement.delta > 0 and end <= sigma <= start
 
+    @property
+    def regional_only(self) -> bool:
+        """Whether every token of the picture takes the regional result alone.
+
+        The published method then reads nothing of the main image stream in the single blocks: outside the
+        bound boxes it equals the stream that the regional attention reads, inside it is replaced with the
+        prediction. One stream, into whose single blocks nothing is pasted, computes the same.
+        """
+        return self.refinement.delta == 1 and len(self.rest) == 0
+
     def streams(
         self, context: Tensor, texts: list[Tensor], references: int, bound: bool, device: torch.device
     ) -> tuple[Tensor, Streams]:
@@ -110,7 +120,7 @@ class GuidedPicture:
             cells=tuple(cell.to(device) for cell in self.cells),
             rest=rest,
             delta=delta,
-            forked=self.refinement.published if delta < 1 else bound and read_base,
+            forked=self.refinement.published if delta < 1 else bound and not self.regional_only,
         )
         base = [context] if read_base else []
         return torch.cat([*base, *(text.to(context) for text in texts)], 1), streams

@@ -1,0 +1,148 @@
+"""One sampling run: the specs of all nodes laid out on its picture, and what happened."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from .binding import Binding, BoundRegion
+from .features import DOUBLE, SINGLE, Recording
+from .refinement import GuidedPicture, Refinement, lay_out
+from .regions import LayoutError, bound_tokens, guided_tokens
+
+FAMILIES = {"Flux": "FLUX.1 (dev, schnell, Krea, Kontext, Fill and their fine-tunes)"}
+"""Model classes of ComfyUI whose blocks Soft Refinement and feature binding know, and what they are."""
+
+
+def family(model) -> str:
+    """The name of ComfyUI's class for a MODEL's architecture."""
+    return type(model.model).__name__
+
+
+@dataclass(eq=False)
+class Run:
+    """One sampling run: the specs laid out on its picture, and what happened."""
+
+    bound: tuple[BoundRegion, ...]
+    guided: tuple[GuidedPicture, ...]
+    size: tuple[int, int]
+    patch: int
+    blocks: dict[str, int] | None
+    evaluations: int = 0
+    bound_sigmas: set[float] = field(default_factory=set)
+    streams: int = 0
+    hits: int = 0
+    warned: set[str] = field(default_factory=set)
+
+    @property
+    def tokens(self) -> int:
+        """Image tokens of the picture."""
+        return -(-self.size[0] // self.patch) * -(-self.size[1] // self.patch)
+
+    @property
+    def appended_tokens(self) -> int:
+        """The most tokens that a refinement adds to a forward: texts, and the second image stream."""
+
+        def added(guided: GuidedPicture) -> int:
+            forks = guided.refinement.published and guided.refinement.delta < 1
+            return sum(text.shape[1] for text in guided.refinement.texts) + forks * self.tokens
+
+        return max(map(added, self.guided), default=0)
+
+    def feature_bytes(self, model, batch: int) -> int:
+        """Memory of the states that one bound step keeps at most, for a batch of so many pictures."""
+        tokens = sum(region.tokens.count for region in self.bound if region.features)
+        if not tokens:
+            return 0
+        states = 1 + sum(self.blocks.values())
+        return (
+            batch * tokens * states * model.diffusion_model.hidden_size * model.get_dtype_inference().itemsize
+        )
+
+    def warn(self, message: str) -> None:
+        """Log a warning once a run."""
+        if message not in self.warned:
+            self.warned.add(message)
+            logging.warning("RAG: %s", message)
+
+    def refinement(self, sigma: float) -> GuidedPicture | None:
+        """The refinement that works at this sigma: the last of several."""
+        active = [guided for guided in self.guided if guided.active(sigma)]
+        if len(active) > 1:
+            self.warn(
+                f"{len(active)} Soft Refinement nodes work at the same time; the last in the chain wins"
+            )
+        return active[-1] if active else None
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What one model evaluation has to do; forwards read it from transformer_options."""
+
+    run: Run
+    refinement: GuidedPicture | None = None
+    record: Recording | None = None
+    paste: tuple[Recording, ...] = ()
+
+
+def lay_out_run(model, specs: tuple, noise: Tensor, sigmas: Tensor) -> Run:
+    """Rasterise the regions of all specs on the picture of this run."""
+    sampling = model.get_model_object("model_sampling")
+    patch = patch_size(model.model)
+    width, height = (size * 16 // patch for size in (noise.shape[-1], noise.shape[-2]))
+    rows, columns = -(-noise.shape[-2] // patch), -(-noise.shape[-1] // patch)
+    supported = family(model) in FAMILIES
+    network = model.model.diffusion_model
+    blocks = {DOUBLE: len(network.double_blocks), SINGLE: len(network.single_blocks)} if supported else None
+    bound, guided, texts = [], [], 0
+    continues = float(sigmas[0]) < 0.9999 * float(sampling.sigma_max) and not noise.any()
+    for spec in specs:
+        try:
+            if isinstance(spec, Refinement):
+                window = tuple(
+                    float(sampling.percent_to_sigma(p)) for p in (spec.start_percent, spec.end_percent)
+                )
+                cells = guided_tokens(spec.regions, width, height)
+                guided.append(lay_out(spec, cells, rows, columns, window, texts))
+                texts += len(spec.regions)
+            elif spec.steps > 0 and not continues:
+                until = float(sigmas[min(spec.steps, len(sigmas) - 1)])
+                for tokens in bound_tokens(spec.regions, width, height):
+                    bound.append(BoundRegion(len(bound), tokens, until, spec.features and supported, patch))
+        except LayoutError as error:
+            raise LayoutError(f"{spec.node}: {error}") from None
+    run = Run(tuple(bound), tuple(guided), tuple(noise.shape[-2:]), patch, blocks)
+    if continues and any(isinstance(spec, Binding) and spec.steps > 0 for spec in specs):
+        logging.info(
+            "RAG: this run continues an earlier one; regions are bound in a picture's first steps only"
+        )
+    if not supported and any(isinstance(spec, Binding) and spec.features for spec in specs):
+        run.warn(f"features are not bound: there is no adapter for the family {family(model)}; latents are")
+    return run
+
+
+def patch_size(model) -> int:
+    """Latent pixels to a token's side; 2 (16 pixels of the picture) where a model does not say."""
+    patch = getattr(model.diffusion_model, "patch_size", 2)
+    return patch if isinstance(patch, int) else patch[-1]
+
+
+def report(run: Run, steps: int, name: str) -> str:
+    """One line on what a run did."""
+    parts = [name]
+    if run.bound:
+        share = sum(region.tokens.count for region in run.bound) / run.tokens
+        features = "with" if any(region.features for region in run.bound) else "without"
+        parts.append(
+            f"{len(run.bound)} regions ({share:.0%} of the tokens) bound at {len(run.bound_sigmas)} of {steps} "
+            f"steps {features} features"
+        )
+    for guided in run.guided:
+        share = sum(len(cell) for cell in guided.cells) / run.tokens
+        parts.append(
+            f"{len(guided.cells)} cells ({share:.0%} of the tokens) refined with delta {guided.refinement.delta:g} "
+            f"in {run.hits} of {sum(run.blocks.values())} blocks, {run.streams} image streams"
+        )
+    return "; ".join(parts)

@@ -32,6 +32,10 @@ KEY = "rag"
 """Where the specs lie in transformer_options, and the name of the wrappers."""
 
 RUN, STEP = "rag_run", "rag_step"
+MARK = "rag_hooked"
+"""An argument that the network ignores. It keeps torch.compile from taking a graph without our hooks for one with
+them: core's TorchCompileModel compares no transformer_options, but it does compare the names of arguments."""
+
 TEXTS = "rag_texts"
 """The model condition that brings the regional texts to APPLY_MODEL."""
 
@@ -176,7 +180,7 @@ def _apply_model(
             )
     install_override(options, forward.streams)
     install_hooks(options, forward, run.blocks)
-    out = executor(x, t, c_concat, c_crossattn, control, options, **kwargs)
+    out = executor(x, t, c_concat, c_crossattn, control, options, **{MARK: True}, **kwargs)
     if forward.streams is not None:
         _check_hits(run, forward)
     return out

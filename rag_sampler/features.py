@@ -92,13 +92,19 @@ def install_hooks(transformer_options: dict, forward: Forward, blocks: dict[str,
     transformer_options[PREVIOUS_BLOCKS] = previous
 
 
+# The hooks run outside compiled graphs and call the block, which is compiled by itself: core's TorchCompileModel
+# drops the guards on transformer_options, so that a graph must never hold what a hook has to do. For the same
+# reason they are there in every forward, and do nothing where there is nothing to do.
+
+
 @torch.compiler.disable(recursive=False)
 def _double_block(args: dict, extra: dict) -> dict:
-    forward: Forward = args["transformer_options"][FORWARD]
-    number = args["transformer_options"]["block_index"]
+    options = args["transformer_options"]
+    forward, number = options[FORWARD], options["block_index"]
     if number == 0:
         forward.visit(INPUT, 0, args["img"])
-    out = _run_block(DOUBLE, number, args, extra)
+    previous: Callable | None = options[PREVIOUS_BLOCKS].get((DOUBLE, number))
+    out = extra["original_block"](args) if previous is None else previous(args, extra)
     forward.visit(DOUBLE, number, out["img"])
     return out
 
@@ -106,21 +112,16 @@ def _double_block(args: dict, extra: dict) -> dict:
 @torch.compiler.disable(recursive=False)
 def _single_block(args: dict, extra: dict) -> dict:
     options = args["transformer_options"]
-    forward: Forward = options[FORWARD]
-    number = options["block_index"]
+    forward, number = options[FORWARD], options["block_index"]
     if forward.streams is not None and forward.streams.forked:
         args = _fork(args, forward, first=number == 0)
-    out = _run_block(SINGLE, number, args, extra)
+    previous: Callable | None = options[PREVIOUS_BLOCKS].get((SINGLE, number))
+    out = extra["original_block"](args) if previous is None else previous(args, extra)
     forward.visit(SINGLE, number, out["img"][:, options["img_slice"][0] :])
     return out
 
 
-def _run_block(kind: str, number: int, args: dict, extra: dict) -> dict:
-    """Run a block through whatever another pack put in its place."""
-    previous: Callable | None = args["transformer_options"][PREVIOUS_BLOCKS].get((kind, number))
-    return extra["original_block"](args) if previous is None else previous(args, extra)
-
-
+@torch.compiler.disable
 def _fork(args: dict, forward: Forward, first: bool) -> dict:
     """Append the second image stream at the first single block; repeat its positions at every one."""
     image = forward.streams.image

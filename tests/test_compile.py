@@ -1,0 +1,89 @@
+"""Core's TorchCompileModel, before and after our nodes: the same pictures, and no graph twice."""
+
+import pytest
+import torch
+from comfy.ldm.flux.layers import DoubleStreamBlock, SingleStreamBlock
+from comfy_api.torch_helpers import set_torch_compile_wrapper
+from comfy_extras.nodes_torch_compile import TorchCompileModel, skip_torch_compile_dict
+from rag_pack.rag_sampler.binding import Binding
+from rag_pack.rag_sampler.engine import add_spec
+from rag_pack.rag_sampler.layout import Box, Cell
+from rag_pack.rag_sampler.refinement import Refinement
+from rag_pack.rag_sampler.regions import Region
+from tiny import conditioning, load_k128, noise_for, sample, schedule
+
+REGIONS = (Box(0, 0, 0.4, 0.5), "H0"), (Box(0.5, 0, 0.5, 0.75), "H1")
+CELLS = (Cell(0, 0, 0.5, 1), "S0"), (Cell(0.5, 0, 1, 1), "S1")
+
+
+@pytest.fixture(autouse=True)
+def fresh_dynamo():
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+@pytest.fixture
+def setting(model, texts):
+    return conditioning(texts, "G0"), noise_for(16, 24), schedule(model, 4)
+
+
+def regional(model, texts, boxes=REGIONS, delta=0.5):
+    regions = [Region(shape, conditioning(texts, key)) for shape, key in boxes]
+    cells = [Region(shape, conditioning(texts, key)) for shape, key in CELLS]
+    return add_spec(add_spec(model, Binding(tuple(regions), 2)), Refinement(tuple(cells), delta))
+
+
+def compiled(model, backend="eager"):
+    """What TorchCompileModel does, with any of dynamo's backends: it drops the guards on transformer_options."""
+    model = model.clone()
+    set_torch_compile_wrapper(model, backend=backend, options={"guard_filter_fn": skip_torch_compile_dict})
+    return model
+
+
+def graphs(block: type) -> int:
+    return len(torch._dynamo.eval_frame._debug_get_cache_entry_list(block.forward.__code__))
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        lambda model, texts: compiled(regional(model, texts)),
+        lambda model, texts: regional(compiled(model), texts),
+    ],
+    ids=["regions, compile", "compile, regions"],
+)
+def test_the_same_picture_and_no_graph_twice(model, texts, setting, order):
+    expected = sample(regional(model, texts), *setting)
+    patched = order(model, texts)
+    assert torch.equal(sample(patched, *setting), expected)
+    made = graphs(DoubleStreamBlock), graphs(SingleStreamBlock)
+    assert made[0] <= 3 and made[1] <= 3  # two crops and the picture
+    assert torch.equal(sample(patched, *setting), expected)
+    assert (graphs(DoubleStreamBlock), graphs(SingleStreamBlock)) == made
+
+
+def test_a_graph_made_without_regions_is_not_taken_for_one_with_them(model, texts, setting):
+    """All clones of a MODEL share its compiled module, and one cell over the picture has the shapes of none."""
+    fast = compiled(model)
+    stock = sample(fast, *setting)
+    whole = Refinement((Region(Cell(0, 0, 1, 1), conditioning(texts, "S0")),), 1.0)
+    assert torch.equal(sample(add_spec(fast, whole), *setting), sample(add_spec(model, whole), *setting))
+    assert torch.equal(sample(fast, *setting), stock)
+
+
+def test_nine_regions_of_different_sizes_are_right(model, texts, setting):
+    boxes = [(Box((i % 3) / 3, (i // 3) / 3, 0.1 + 0.02 * i, 0.34 - 0.02 * i), f"H{i % 4}") for i in range(9)]
+    expected = sample(regional(model, texts, boxes, 1.0), *setting)
+    assert torch.equal(sample(compiled(regional(model, texts, boxes, 1.0)), *setting), expected)
+    assert graphs(SingleStreamBlock) <= 10
+
+
+def test_inductor(texts):
+    """The real node with code generation, on the smallest network."""
+    model = load_k128()
+    setting = conditioning(texts, "G0"), noise_for(8, 8), schedule(model, 2)
+    boxes = [(Box(0, 0, 0.5, 0.5), "H0")]
+    expected = sample(regional(model, texts, boxes), *setting)
+    patched = TorchCompileModel.execute(regional(model, texts, boxes), "inductor")[0]
+    torch.testing.assert_close(sample(patched, *setting), expected, rtol=0, atol=1e-4)

@@ -101,7 +101,15 @@ def test_a_foreign_override_computes_every_part():
     install_override(options, streams)
     q, k, v = random_qkv(sum(TEXTS) + IMAGE)
     out = options["optimized_attention_override"](
-        backend, q, k, v, H, mask=None, skip_reshape=True, transformer_options=options, _inside_attn_wrapper=True
+        backend,
+        q,
+        k,
+        v,
+        H,
+        mask=None,
+        skip_reshape=True,
+        transformer_options=options,
+        _inside_attn_wrapper=True,
     )
     assert calls == [(14, 14), (6, 13), (9, 15)]
     right = regional_attention(attend, q, k, v, streams).transpose(1, 2).flatten(2)

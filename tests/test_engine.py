@@ -124,7 +124,9 @@ def test_features_change_what_lies_outside_the_box_only(model, texts, setting):
 
 def test_previews_show_the_bound_regions(model, texts, setting):
     base, noise, sigmas = setting
-    _, previews = run(basic_guider(add_spec(model, Binding(regions(texts, (LEFT, "H0")), 2)), base), noise, sigmas)
+    _, previews = run(
+        basic_guider(add_spec(model, Binding(regions(texts, (LEFT, "H0")), 2)), base), noise, sigmas
+    )
     _, alone = run(basic_guider(model, conditioning(texts, "H0")), noise[..., :12], sigmas)
     torch.testing.assert_close(previews[:2, ..., :12], alone[:2], rtol=0, atol=1e-5)
     assert (previews[2, ..., :12] - alone[2]).abs().max() > 1e-3
@@ -268,14 +270,15 @@ def test_fresh_noise_at_denoise_below_1_is_bound(model, texts, setting):
     bound = add_spec(model, Binding(regions(texts, (LEFT, "H0")), 1))
     latents, _ = run(basic_guider(bound, base), noise, sigmas[2:], latent=latent)
     alone, _ = run(
-        basic_guider(model, conditioning(texts, "H0")), noise[..., :12], sigmas[2:], latent=latent[..., :12].clone()
+        basic_guider(model, conditioning(texts, "H0")),
+        noise[..., :12],
+        sigmas[2:],
+        latent=latent[..., :12].clone(),
     )
     torch.testing.assert_close(latents[:2, ..., :12], alone[:2], rtol=0, atol=1e-4)
 
 
 # The MODEL stays as it was
-
-
 
 
 def test_a_finished_run_leaves_the_model_stock(model, texts, setting):
@@ -286,7 +289,9 @@ def test_a_finished_run_leaves_the_model_stock(model, texts, setting):
     assert repr(model.model_options) == options
 
 
-@pytest.mark.parametrize("error", [RuntimeError("boom"), comfy.model_management.InterruptProcessingException()])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("boom"), comfy.model_management.InterruptProcessingException()]
+)
 @pytest.mark.parametrize("evaluation", [1, 2, 5])
 def test_a_run_that_fails_or_is_interrupted_leaves_the_model_stock(model, texts, setting, error, evaluation):
     before = sample(model, *setting)
@@ -310,7 +315,11 @@ def test_a_run_that_fails_or_is_interrupted_leaves_the_model_stock(model, texts,
 def test_inputs_are_not_changed(model, texts, setting):
     base, noise, sigmas = setting
     conditions, cells = boxes(texts), two(texts)
-    before = [dict(region.conditioning[0][1]) for region in (*conditions, *cells)], dict(base[0][1]), noise.clone()
+    before = (
+        [dict(region.conditioning[0][1]) for region in (*conditions, *cells)],
+        dict(base[0][1]),
+        noise.clone(),
+    )
     sample(full(model, texts), *setting)
     after = [dict(region.conditioning[0][1]) for region in (*conditions, *cells)], dict(base[0][1]), noise
     assert [d.keys() for d in before[0]] == [d.keys() for d in after[0]]
@@ -324,7 +333,9 @@ def test_a_family_without_an_adapter_is_refused_for_refinement_by_name(texts):
     class Stranger:
         model = type("AuraFlow", (), {})()
 
-    with pytest.raises(ValueError, match=r"family AuraFlow, for which Soft Refinement has no adapter; supported: FLUX\.1"):
+    with pytest.raises(
+        ValueError, match=r"family AuraFlow, for which Soft Refinement has no adapter; supported: FLUX\.1"
+    ):
         add_spec(Stranger(), Refinement(two(texts), 1.0))
 
 
@@ -344,7 +355,9 @@ def test_a_region_under_a_token_fails_before_the_first_step(model, texts, settin
 
 
 def test_attention_that_bypasses_the_hook_is_an_error(model, texts, setting, monkeypatch):
-    monkeypatch.setattr("comfy.ldm.flux.math.optimized_attention", lambda q, k, v, heads, **kw: v.transpose(1, 2).flatten(2))
+    monkeypatch.setattr(
+        "comfy.ldm.flux.math.optimized_attention", lambda q, k, v, heads, **kw: v.transpose(1, 2).flatten(2)
+    )
     with pytest.raises(RuntimeError, match="does not pass through ComfyUI's attention hook"):
         sample(add_spec(model, Refinement(two(texts), 1.0)), *setting)
 
@@ -362,7 +375,11 @@ def test_a_foreign_batch_of_conditions_is_an_error(model, texts, setting):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"hooks": object()}, "LoRA hooks"), ({"control": object()}, "a ControlNet"), ({"area": (1, 1, 0, 0)}, "an area")],
+    [
+        ({"hooks": object()}, "LoRA hooks"),
+        ({"control": object()}, "a ControlNet"),
+        ({"area": (1, 1, 0, 0)}, "an area"),
+    ],
 )
 def test_what_a_refinement_text_cannot_carry_is_refused(texts, options, message):
     region = Region(LEFT, conditioning(texts, "S0", **options))

@@ -46,7 +46,9 @@ def test_cells_are_the_published_tokens(case):
         assert [[b.y0, b.y1, b.x0, b.x1] if b.area else None for b in boxes] == published
 
 
-@pytest.mark.parametrize("case", BOXES, ids=lambda c: f"{c['width']}x{c['height']}:{c['m_offset']:.3g},{c['m_scale']:.3g}")
+@pytest.mark.parametrize(
+    "case", BOXES, ids=lambda c: f"{c['width']}x{c['height']}:{c['m_offset']:.3g},{c['m_scale']:.3g}"
+)
 def test_boxes_are_the_published_tokens(case):
     values = case["m_offset"], case["n_offset"], case["m_scale"], case["n_scale"]
     outside = values[0] < 0 or values[1] < 0 or values[0] + values[2] > 1.01 or values[1] + values[3] > 1.01

@@ -78,8 +78,9 @@ def test_style_follows_every_prompt():
 
 
 def test_text_is_encoded_as_clip_text_encode_does():
-    from nodes import CLIPTextEncode
     from rag_pack.nodes.demo import load_demo_clip
+
+    from nodes import CLIPTextEncode
 
     clip = load_demo_clip()
     text = "a (red:1.2) circle, ünïcode"
@@ -125,7 +126,9 @@ def test_widget_constants_are_checked_before_anything_runs():
     assert RAGRegionBox.validate_inputs(0.5, 0.0, 0.5, 1.0) is True
     assert RAGRegionBox.validate_inputs(x=0.9) is True  # the others are linked
     assert "at character 4" in RAGSplitRatioLayout.validate_inputs("1, x", "a BREAK b")
-    assert "2 cells and text holds 3 prompts" in RAGSplitRatioLayout.validate_inputs("1, 1", "a BREAK b BREAK c")
+    assert "2 cells and text holds 3 prompts" in RAGSplitRatioLayout.validate_inputs(
+        "1, 1", "a BREAK b BREAK c"
+    )
     assert RAGSplitRatioLayout.validate_inputs("1, 1") is True  # the text is linked
 
 
@@ -172,7 +175,9 @@ def test_the_sampler_is_the_two_patches(model, texts):
 
 
 def test_masks_of_a_layout():
-    layout = box(clip=CLIP, text="b", regions=RAGRegionBox.execute(0.5, 0.5, 0.5, 0.5, clip=CLIP, text="a")[0])
+    layout = box(
+        clip=CLIP, text="b", regions=RAGRegionBox.execute(0.5, 0.5, 0.5, 0.5, clip=CLIP, text="a")[0]
+    )
     first, second, both = (RAGRegionsToMask.execute(layout, i, 64, 32)[0] for i in (1, 2, 0))
     assert first.shape == (1, 32, 64)
     assert first[0, 16:, 32:].all() and first.sum() == 16 * 32

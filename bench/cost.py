@@ -1,0 +1,176 @@
+"""What regions cost, counted: floating point operations of FLUX.1-dev at 1024 × 1024 with 256-token texts.
+
+    python3 dev.py bench cost [--json FILE]
+
+The pack's own code runs under ComfyUI's own sampler; only the network stands on PyTorch's meta device, where
+torch.utils.flop_counter counts its matrix products and attention exactly and nothing is computed. Figures are
+relative to one plain forward; "a run" is 20 steps against 20 plain ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from bench.flux import DEV, Binding, Refinement, add_spec, boxes, build, cells, conditioning, sample
+
+SIDE, TEXT, STEPS = 128, 256, 20
+CEILINGS = {
+    ("SR, delta 1", 2): 1.12, ("SR, delta 1", 4): 1.24, ("SR, delta 1", 8): 1.48,
+    ("SR, delta 0.5, shared", 2): 1.30, ("SR, delta 0.5, shared", 4): 1.42, ("SR, delta 0.5, shared", 8): 1.66,
+    ("SR, delta 0.5, published", 2): 1.81, ("SR, delta 0.5, published", 4): 1.93,
+    ("SR, delta 0.5, published", 8): 2.16,
+}  # fmt: skip
+"""What a prototype reached; the pack may not cost more."""
+
+
+@dataclass
+class Count:
+    """FLOPs of a run and bytes of image states kept at most."""
+
+    flops: int = 0
+    kept: int = 0
+
+
+def counted(model, steps: int, negative: bool = False, seen: dict | None = None) -> Count:
+    """Run the MODEL under the real sampler; its network only counts, and predicts zeros.
+
+    seen: FLOPs of forwards by what decides them, so that one that comes again is not run again; without it
+    every forward runs, and the states that it keeps are there to be measured.
+    """
+    count = Count()
+
+    def apply(forward: Callable, args: dict) -> torch.Tensor:
+        kind = _kind(args)
+        flops = None if seen is None else seen.get(kind)
+        if flops is None:
+            with FlopCounterMode(display=False) as counter:
+                forward(args["input"].to("meta"), args["timestep"].to("meta"), **_on_meta(args["c"]))
+            flops = counter.get_total_flops()
+        if seen is not None:
+            seen[kind] = flops
+        count.flops += flops
+        step = args["c"]["transformer_options"].get("rag_step")
+        kept = [state for recording in step.paste for state in recording.states.values()] if step else []
+        count.kept = max(count.kept, sum(state.numel() * state.element_size() for state in kept))
+        return torch.zeros_like(args["input"])
+
+    model = model.clone()
+    model.set_model_unet_function_wrapper(apply)
+    model.remove_wrappers_with_key("prepare_sampling", "rag")
+    model.add_wrapper("prepare_sampling", _no_loading)
+    sample(
+        model,
+        conditioning(DEV, TEXT),
+        torch.randn(1, 16, SIDE, SIDE),
+        steps,
+        conditioning(DEV, TEXT, 9) if negative else None,
+    )
+    return count
+
+
+def _kind(args: dict) -> tuple:
+    """What decides a forward's FLOPs: its shapes, its texts, and what the step asks of it."""
+    c, step = args["c"], args["c"]["transformer_options"].get("rag_step")
+    texts = tuple(text.shape for text in c.get("rag_texts", ()))
+    asks = None
+    if step and step.refinement and texts:
+        refinement = step.refinement.refinement
+        asks = refinement.delta, refinement.published, bool(step.paste)
+    return args["input"].shape, c["c_crossattn"].shape, texts, asks
+
+
+def _no_loading(executor, model, noise_shape, conds, **kwargs):
+    return model.model, conds, []
+
+
+def _on_meta(c: dict) -> dict:
+    def move(value):
+        if torch.is_tensor(value):
+            return value.to("meta")
+        return [move(part) for part in value] if isinstance(value, list) else value
+
+    return {key: value if key == "transformer_options" else move(value) for key, value in c.items()}
+
+
+def refined(model, regions: int, delta: float, fidelity: str = "published"):
+    return add_spec(model, Refinement(cells(regions, DEV, TEXT), delta, published=fidelity == "published"))
+
+
+def bound(model, regions: int, steps: int, features: bool = True):
+    return add_spec(model, Binding(boxes(regions, DEV, TEXT), steps, features))
+
+
+def measure() -> dict:
+    """All rows: name -> number of regions -> cost relative to plain."""
+    model = build(DEV, torch.device("meta"), torch.bfloat16)
+    seen: dict = {}
+    plain = counted(model, 1, seen=seen).flops
+    rows: dict[str, dict[int, float]] = {}
+
+    def row(name: str, make: Callable, steps: int = 1, counts=(2, 4, 8), negative: bool = False) -> None:
+        base = plain * steps * (2 if negative else 1)
+        rows[name] = {r: round(counted(make(r), steps, negative, seen).flops / base, 3) for r in counts}
+
+    row("SR, delta 1", lambda r: refined(model, r, 1.0))
+    row("SR, delta 0.5, shared", lambda r: refined(model, r, 0.5, "shared"))
+    row("SR, delta 0.5, published", lambda r: refined(model, r, 0.5))
+    row("SR, delta 1, cfg 3", lambda r: refined(model, r, 1.0), negative=True)
+    row("a bound step alone", lambda r: bound(model, r, 1))
+    row("a bound step with SR, delta 1", lambda r: refined(bound(model, r, 1), r, 1.0))
+    row("a bound step with SR, delta 0.5", lambda r: refined(bound(model, r, 1), r, 0.5))
+    for steps in (1, 2, 4):
+        row(f"a run, HB {steps} of {STEPS} steps", lambda r, n=steps: bound(model, r, n), STEPS, (4,))
+    row("a run, defaults (HB 2 of 20, SR delta 1)", lambda r: refined(bound(model, r, 2), r, 1.0), STEPS)
+    row("a run, defaults, cfg 3", lambda r: refined(bound(model, r, 2), r, 1.0), STEPS, (4,), negative=True)
+    kept = {
+        "SR delta 1": counted(refined(bound(model, 4, 1), 4, 1.0), 1).kept,
+        "no SR": counted(bound(model, 4, 1), 1).kept,
+    }
+    return {"plain_tflop": round(plain / 1e12, 2), "rows": rows, "kept_bytes": kept}
+
+
+def over_ceiling(result: dict) -> list[str]:
+    """Rows that cost more than they may."""
+    return [
+        f"{name}, {regions} regions: {result['rows'][name][regions]} > {ceiling}"
+        for (name, regions), ceiling in CEILINGS.items()
+        if result["rows"][name][regions] > ceiling
+    ]
+
+
+def table(result: dict) -> str:
+    lines = ["| relative to plain | R = 2 | R = 4 | R = 8 |", "| --- | --- | --- | --- |"]
+    for name, values in result["rows"].items():
+        lines.append(
+            f"| {name} | " + " | ".join(f"{values[r]:.2f}" if r in values else "" for r in (2, 4, 8)) + " |"
+        )
+    kept = ", ".join(f"{name} {size / 2**20:.0f} MiB" for name, size in result["kept_bytes"].items())
+    lines += [
+        "",
+        f"One plain forward: {result['plain_tflop']} TFLOP. Image states kept during a bound step, 4 boxes of 64 % "
+        f"of their cells, bf16: {kept}.",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="dev.py bench cost", description=__doc__.split("\n")[0])
+    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
+    arguments = parser.parse_args()
+    result = measure()
+    print(table(result))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(result, indent=1))
+    if worse := over_ceiling(result):
+        raise SystemExit("over the ceiling:\n" + "\n".join(worse))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""The pictures of `dev.py demo`."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from live_comfyui import Live
+from PIL import Image
+
+from demo.run import PICTURES, Picture, make
+
+
+def drawn(live: Live, picture: Picture) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(make(live.server, picture))).convert("RGB")).astype(int)
+
+
+def test_there_is_a_layout_and_for_two_workflows_a_plain_and_two_bound_pictures():
+    assert [picture.name for picture in PICTURES] == [
+        "four_regions_layout",
+        "four_regions_plain_prompt",
+        "four_regions_bound_seed_1",
+        "four_regions_bound_seed_2",
+        "any_sampler_plain_prompt",
+        "any_sampler_bound_seed_1",
+        "any_sampler_bound_seed_2",
+    ]
+
+
+@pytest.mark.parametrize("prefix", ["four_regions", "any_sampler"])
+def test_the_regions_and_the_seed_change_the_picture(live: Live, prefix: str):
+    """Mean difference of two pictures in levels of 255."""
+    named = {picture.name.removeprefix(prefix): picture for picture in PICTURES}
+    plain, bound, other = (
+        drawn(live, named[name]) for name in ("_plain_prompt", "_bound_seed_1", "_bound_seed_2")
+    )
+    assert bound.shape == (256, 256, 3)
+    assert abs(bound - plain).mean() > 1
+    assert abs(bound - other).mean() > 1
+
+
+def test_the_layout_shows_four_regions(live: Live):
+    """Another picture than the decoded ones, with a colour of its own in each quarter."""
+    layout = drawn(live, PICTURES[0])
+    quarters = [layout[y : y + 128, x : x + 128].mean((0, 1)) for y in (0, 128) for x in (0, 128)]
+    apart = [abs(a - b).max() for i, a in enumerate(quarters) for b in quarters[:i]]
+    assert min(apart) > 8

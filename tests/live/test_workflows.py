@@ -1,0 +1,85 @@
+"""The example workflows, as files against the server's nodes and as runs."""
+
+from __future__ import annotations
+
+import pytest
+from live_comfyui import WORKFLOWS, Live, faults
+from PIL import Image
+
+from demo.workflow import Prompt, override, read, replace, to_prompt
+
+FILES = sorted(WORKFLOWS.glob("*.json"))
+DEMO = ["rag_shapes_any_sampler", "rag_shapes_four_regions"]
+FLUX = sorted(path.stem for path in WORKFLOWS.glob("rag_flux_*.json"))
+MODEL_LOADERS = {"UNETLoader": 1, "DualCLIPLoader": 2, "VAELoader": 1}  # class -> files that it names
+LARGEST, STEPS = 256, 3
+
+
+def test_the_workflows_are_there():
+    assert set(DEMO) <= {path.stem for path in FILES}
+    assert len(FLUX) >= 2
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_file_fits_the_nodes(live: Live, path):
+    assert list(faults(read(path), live.server.object_info)) == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_file_has_a_thumbnail(path):
+    """ComfyUI's template browser shows the .jpg of the same name."""
+    with Image.open(path.with_suffix(".jpg")) as thumbnail:
+        assert thumbnail.format == "JPEG"
+
+
+@pytest.mark.parametrize("name", DEMO)
+def test_demo_workflow_makes_pictures(live: Live, name):
+    prompt = to_prompt(read(WORKFLOWS / f"{name}.json"), live.server.object_info)
+    assert_pictures(live, prompt)
+
+
+@pytest.mark.parametrize("name", FLUX)
+def test_flux_workflow_runs_on_the_demo_model(live: Live, name):
+    """Queued as it is, but for the loaders and a size and number of steps that a processor can do."""
+    prompt = to_prompt(read(WORKFLOWS / f"{name}.json"), live.server.object_info)
+    override(
+        prompt,
+        {
+            ("UNETLoader", "unet_name"): live.demo_file("UNETLoader", "unet_name"),
+            ("UNETLoader", "weight_dtype"): "default",
+            ("VAELoader", "vae_name"): live.demo_file("VAELoader", "vae_name"),
+        },
+    )
+    replace(prompt, "DualCLIPLoader", "RAGDemoCLIPLoader")
+    shrink(prompt)
+    assert_pictures(live, prompt)
+
+
+@pytest.mark.parametrize("name", FLUX)
+def test_flux_workflow_names_its_downloads(name):
+    """ComfyUI's missing-model dialog offers what a loader's properties.models say."""
+    for node in read(WORKFLOWS / f"{name}.json")["nodes"]:
+        if node["type"] in MODEL_LOADERS:
+            models = node["properties"]["models"]
+            files = node["widgets_values"][: MODEL_LOADERS[node["type"]]]
+            assert [model["name"] for model in models] == files
+            assert all(model["url"].startswith("https://") and model["directory"] for model in models)
+
+
+def shrink(prompt: Prompt) -> None:
+    """Every size in pixels scaled to at most LARGEST, every number of steps to at most STEPS."""
+    for node in prompt.values():
+        for name, value in node["inputs"].items():
+            if name in ("width", "height") and isinstance(value, int) and value > LARGEST:
+                node["inputs"][name] = value // 4
+            if name == "steps" and isinstance(value, int):
+                node["inputs"][name] = min(value, STEPS)
+
+
+def assert_pictures(live: Live, prompt: Prompt) -> None:
+    """Every node that shows an image wrote one, and none of them is one flat colour."""
+    shows = {key for key, node in prompt.items() if node["class_type"] in ("SaveImage", "PreviewImage")}
+    outputs = [output for output in live.server.run(prompt) if output.kind == "images"]
+    assert shows and shows <= {output.node for output in outputs}
+    for output in outputs:
+        assert live.picture(output).std() > 5, f"node {output.node} shows a flat picture"

@@ -264,6 +264,22 @@ def test_a_later_stage_continues_and_is_not_bound(model, texts, setting):
     torch.testing.assert_close(second[-1], single[-1], rtol=0, atol=1e-4)
 
 
+def test_ksampler_advanced_in_two_stages_is_the_single_run(model, texts):
+    from nodes import KSampler, KSamplerAdvanced
+
+    patched, advanced = full(model, texts), KSamplerAdvanced()
+    base, latent = conditioning(texts, "G0"), {"samples": torch.zeros(1, 16, 16, 24)}
+    settings = 6, 1.0, "dpmpp_2m", "simple", base, base
+    single = KSampler().sample(patched, 3, *settings, latent)[0]["samples"]
+    stages = advanced.sample(patched, "enable", 3, *settings, latent, 0, 6, "disable")[0]["samples"]
+    torch.testing.assert_close(stages, single, rtol=0, atol=1e-5)
+    euler = 6, 1.0, "euler", "simple", base, base
+    single = KSampler().sample(patched, 3, *euler, latent)[0]["samples"]
+    first = advanced.sample(patched, "enable", 3, *euler, latent, 0, 3, "enable")[0]
+    second = advanced.sample(patched, "disable", 3, *euler, first, 3, 6, "disable")[0]["samples"]
+    torch.testing.assert_close(second, single, rtol=0, atol=1e-4)
+
+
 def test_fresh_noise_at_denoise_below_1_is_bound(model, texts, setting):
     base, noise, sigmas = setting
     latent = noise_for(16, 24, seed=1)

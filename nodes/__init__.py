@@ -9,6 +9,7 @@ from .demo import DemoCLIPLoader as RAGDemoCLIPLoader
 from .layout import RAGLayoutPreview, RAGRegionsToMask
 from .patches import RAGHardBinding, RAGSoftRefinementAttention
 from .regions import RAGRegionBox, RAGRegionMask, RAGSplitRatioLayout
+from .repaint import RAGRepaint
 from .sampler import RAGHardBindingSampler
 
 DEMO_MODELS = Path(__file__).parent.parent / "demo" / "models"
@@ -27,6 +28,7 @@ class RAGExtension(ComfyExtension):
             RAGHardBinding,
             RAGSoftRefinementAttention,
             RAGHardBindingSampler,
+            RAGRepaint,
             RAGLayoutPreview,
             RAGRegionsToMask,
             RAGDemoCLIPLoader,

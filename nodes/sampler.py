@@ -5,9 +5,45 @@ from comfy_api.latest import io
 
 from ..rag_sampler.binding import Binding
 from ..rag_sampler.refinement import Refinement
-from ..rag_sampler.sampling import sample, with_regions
+from ..rag_sampler.sampling import Settings, sample, with_regions
 from .common import CATEGORY, SEARCH, Regions, check_regions, named
 from .patches import bind_features_input, bind_steps_input, delta_input, fidelity_input
+
+
+def sampling_inputs() -> list[io.Input]:
+    """What KSampler asks for, but for denoise."""
+    return [
+        io.Int.Input(
+            "seed",
+            default=0,
+            min=0,
+            max=0xFFFFFFFFFFFFFFFF,
+            control_after_generate=io.ControlAfterGenerate.fixed,
+            tooltip="The noise to start from; the same seed gives the same picture.",
+        ),
+        io.Int.Input("steps", default=20, min=1, max=10000, tooltip="Denoising steps."),
+        io.Float.Input(
+            "cfg",
+            default=1.0,
+            min=0.0,
+            max=100.0,
+            step=0.1,
+            round=0.01,
+            tooltip="1 for FLUX dev and schnell; above 1 the negative prompt counts and a step costs double.",
+        ),
+        io.Combo.Input(
+            "sampler_name",
+            options=comfy.samplers.KSampler.SAMPLERS,
+            default="euler",
+            tooltip="How each step is taken. All samplers work with regions.",
+        ),
+        io.Combo.Input(
+            "scheduler",
+            options=comfy.samplers.KSampler.SCHEDULERS,
+            default="simple",
+            tooltip="How the noise is divided among the steps.",
+        ),
+    ]
 
 
 class RAGHardBindingSampler(io.ComfyNode):
@@ -28,36 +64,7 @@ class RAGHardBindingSampler(io.ComfyNode):
             search_aliases=[*SEARCH, "KSampler", "sampler", "hard binding", "soft refinement"],
             inputs=[
                 io.Model.Input("model", tooltip="The model that makes the picture."),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=io.ControlAfterGenerate.fixed,
-                    tooltip="The noise to start from; the same seed gives the same picture.",
-                ),
-                io.Int.Input("steps", default=20, min=1, max=10000, tooltip="Denoising steps."),
-                io.Float.Input(
-                    "cfg",
-                    default=1.0,
-                    min=0.0,
-                    max=100.0,
-                    step=0.1,
-                    round=0.01,
-                    tooltip="1 for FLUX dev and schnell; above 1 the negative prompt counts and a step costs double.",
-                ),
-                io.Combo.Input(
-                    "sampler_name",
-                    options=comfy.samplers.KSampler.SAMPLERS,
-                    default="euler",
-                    tooltip="How each step is taken. All samplers work with regions.",
-                ),
-                io.Combo.Input(
-                    "scheduler",
-                    options=comfy.samplers.KSampler.SCHEDULERS,
-                    default="simple",
-                    tooltip="How the noise is divided among the steps.",
-                ),
+                *sampling_inputs(),
                 io.Conditioning.Input("positive", tooltip="The base prompt: describes the whole picture."),
                 io.Conditioning.Input(
                     "negative", tooltip="What to avoid in the whole picture; unused at cfg 1."
@@ -77,6 +84,14 @@ class RAGHardBindingSampler(io.ComfyNode):
                 bind_features_input(),
                 delta_input(),
                 fidelity_input(),
+                io.Boolean.Input(
+                    "keep_for_repaint",
+                    default=True,
+                    tooltip=(
+                        "Keep a record of the run in the latent, so that Repaint can leave everything else exactly as "
+                        "it is. Takes memory: two latents a step, 42 MB for 20 steps at 1024 × 1024."
+                    ),
+                ),
                 Regions.Input(
                     "binding_regions",
                     optional=True,
@@ -108,6 +123,7 @@ class RAGHardBindingSampler(io.ComfyNode):
         bind_features,
         delta,
         fidelity,
+        keep_for_repaint=True,
         binding_regions=None,
         refinement_regions=None,
     ) -> io.NodeOutput:
@@ -125,11 +141,7 @@ class RAGHardBindingSampler(io.ComfyNode):
                 latent_image,
                 positive,
                 negative,
-                seed=seed,
-                steps=steps,
-                cfg=cfg,
-                sampler_name=sampler_name,
-                scheduler=scheduler,
-                denoise=denoise,
+                Settings(seed, steps, cfg, sampler_name, scheduler, denoise),
+                keep_for_repaint=keep_for_repaint,
             )
             return io.NodeOutput(latent)

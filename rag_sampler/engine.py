@@ -6,6 +6,7 @@ hangs on the guider's own copy of the options and is gone when the run ends, how
 
     OUTER_SAMPLE      lays the regions out on the picture and adds their conditioning to the guider's
     PREPARE_SAMPLING  tells the memory estimate about the appended text
+    PREDICT_NOISE     keeps a record of the run, or holds it to a recorded one outside a mask
     CALC_COND_BATCH   runs the bound regions of the step, then the main pass, and replaces predictions
     APPLY_MODEL       appends regional texts and installs attention override and block hooks for one forward
 """
@@ -26,7 +27,9 @@ from .binding import REGION, Binding
 from .features import Forward, Recording, install_hooks
 from .refinement import Refinement
 from .regions import describe
+from .replay import ORIGINAL, Replay
 from .run import FAMILIES, Run, Step, family, lay_out_run, report
+from .trajectory import Recorder
 
 KEY = "rag"
 """Where the specs lie in transformer_options, and the name of the wrappers."""
@@ -56,21 +59,41 @@ def add_spec(model, spec: Binding | Refinement):
     return patched
 
 
+def plain(model):
+    """A clone of the MODEL without any spec; the MODEL itself where it has none."""
+    if KEY not in model.model_options["transformer_options"]:
+        return model
+    stripped = model.clone()
+    del stripped.model_options["transformer_options"][KEY]
+    for kind in _WRAPPERS:
+        stripped.remove_wrappers_with_key(kind, KEY)
+    return stripped
+
+
 def _outer_sample(executor, noise, latent_image, sampler, sigmas, *args, **kwargs):
     guider = executor.class_obj
     if noise.ndim < 4:
         raise ValueError("regions need the latent of a picture, [batch, channels, height, width]")
     options = guider.model_options["transformer_options"]
-    run = lay_out_run(guider.model_patcher, options[KEY], noise, sigmas)
-    guider.conds = _with_regions(guider.conds, run, options[KEY], noise.shape)
-    options[RUN] = run
+    model, specs = guider.model_patcher, options[KEY]
+    sigma_max = float(model.get_model_object("model_sampling").sigma_max)
+    continues = float(sigmas[0]) < 0.9999 * sigma_max and not noise.any()
+    run = options[RUN] = lay_out_run(model, specs, noise, sigmas, continues)
+    conds = _with_regions(guider.conds, run, specs, noise.shape)
+    run.recorder = next((spec for spec in specs if isinstance(spec, Recorder)), None)
+    run.replay = next((spec for spec in specs if isinstance(spec, Replay)), None)
+    if run.replay is not None:
+        trajectory = run.replay.trajectory
+        run.original = lay_out_run(model, trajectory.specs, noise, trajectory.sigmas, continues=False)
+        conds = _with_original(conds, run.original, trajectory, noise.shape)
+    guider.conds = conds
     result = executor(noise, latent_image, sampler, sigmas, *args, **kwargs)
     if run.evaluations == 0 and len(sigmas) > 1:
         raise RuntimeError(
             "regions were not applied: another node has replaced ComfyUI's batch of conditions "
             "(sampler_calc_cond_batch_function); remove it or put it on a model without regions"
         )
-    logging.info("RAG: %s", report(run, len(sigmas) - 1, family(guider.model_patcher)))
+    logging.info("RAG: %s", report(run, len(sigmas) - 1, family(model)))
     return result
 
 
@@ -83,7 +106,9 @@ def _with_regions(conds: dict[str, list], run: Run, specs: tuple, shape: tuple[i
         region for spec in specs if isinstance(spec, Binding) and spec.steps > 0 for region in spec.regions
     ]
     texts = [text for spec in specs if isinstance(spec, Refinement) for text in spec.texts]
-    _check_width(bases[0], [r for spec in specs for r in spec.regions])
+    _check_width(
+        bases[0], [r for spec in specs if isinstance(spec, Binding | Refinement) for r in spec.regions]
+    )
     entries = []
     for i, region in enumerate(run.bound):
         region.adopt_controls(conds, shape)
@@ -91,6 +116,18 @@ def _with_regions(conds: dict[str, list], run: Run, specs: tuple, shape: tuple[i
     if texts:
         positive = [{**c, "model_conds": {**c["model_conds"], TEXTS: CONDList(texts)}} for c in positive]
     return {**conds, role: [*positive, *entries]}
+
+
+def _with_original(conds: dict[str, list], run: Run, trajectory, shape: tuple[int, ...]) -> dict[str, list]:
+    """The guider's conditions with those of a recorded run, marked."""
+    original = {"positive": convert_cond(trajectory.positive), "negative": convert_cond(trajectory.negative)}
+    original = _with_regions(original, run, trajectory.specs, shape)
+    for role, entries in original.items():
+        marked = [
+            {k: v for k, v in c.items() if k != "control_apply_to_uncond"} | {ORIGINAL: True} for c in entries
+        ]
+        conds = {**conds, role: [*conds.get(role, ()), *marked]}
+    return conds
 
 
 def _check_width(base: dict, regions: list) -> None:
@@ -118,12 +155,47 @@ def _prepare_sampling(executor, model, noise_shape, conds, *args, **kwargs):
     return executor(model, [*noise_shape[:-2], ceil(rows), noise_shape[-1]], conds, *args, **kwargs)
 
 
+def _predict_noise(executor, x, timestep, model_options, seed):
+    run: Run | None = model_options["transformer_options"].get(RUN)
+    if run is None:
+        return executor(x, timestep, model_options, seed)
+    sigma = float(timestep[0])
+    recorded = None
+    if run.replay is not None:
+        recorded = run.replay.evaluation(run.evaluations, sigma)
+        x = run.replay.mixed(x, recorded.x, run.patch)
+    denoised = executor(x, timestep, model_options, seed)
+    if recorded is not None:
+        denoised = run.replay.mixed(denoised, recorded.denoised, run.patch)
+    if run.recorder is not None:
+        run.recorder.keep(sigma, x, denoised)
+    return denoised
+
+
 def _calc_cond_batch(executor, model, conds, x, timestep, model_options):
     run: Run | None = model_options["transformer_options"].get(RUN)
     if run is None:
         return executor(model, conds, x, timestep, model_options)
     sigma = float(timestep[0])
+    surroundings = ()
+    if run.replay is not None:
+        recorded = run.replay.evaluation(run.evaluations, sigma).x.to(x)
+        original = [None if c is None else [e for e in c if ORIGINAL in e] for c in conds]
+        conds = [None if c is None else [e for e in c if ORIGINAL not in e] for c in conds]
+        branches = frozenset() if run.replay.match_surroundings else frozenset(range(len(conds)))
+        kept = Recording(run.replay.surroundings, branches)
+        _evaluate(run.original, executor, model, original, recorded, timestep, model_options, record=kept)
+        surroundings = (kept,)
     run.evaluations += 1
+    return _evaluate(run, executor, model, conds, x, timestep, model_options, paste=surroundings)
+
+
+def _evaluate(run: Run, executor, model, conds, x, timestep, model_options, record=None, paste=()):
+    """One evaluation of all branches: bound regions, main pass, predictions replaced.
+
+    record keeps the main pass's image states; paste are states of another run for it.
+    """
+    sigma = float(timestep[0])
     base = [None if c is None else [e for e in c if REGION not in e] for c in conds]
     marked = [[e for e in c or () if REGION in e] for c in conds]
 
@@ -145,7 +217,7 @@ def _calc_cond_batch(executor, model, conds, x, timestep, model_options):
             recording = Recording(region.tokens, frozenset(refined)) if region.features else None
             predictions.append((region, call(region_conds, Step(run, record=recording))))
             recordings += [recording] if recording else []
-    out = call(base, Step(run, refinement, paste=tuple(recordings)))
+    out = call(base, Step(run, refinement, record, (*recordings, *paste)))
     for region, prediction in predictions:
         run.bound_sigmas.add(sigma)
         for branch, part, ran in zip(out, prediction, conds, strict=True):
@@ -163,10 +235,10 @@ def _apply_model(
         return executor(x, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
     run, options = step.run, transformer_options.copy()
     rows, columns = -(-x.shape[-2] // run.patch), -(-x.shape[-1] // run.patch)
-    forward = Forward(rows, columns, tuple(options["cond_or_uncond"]), step.record)
     whole = tuple(x.shape[-2:]) == run.size
-    if whole and step.paste:
-        forward.paste = step.paste
+    box = step.record.region.box if step.record else None
+    record = step.record if box and (box.height, box.width) == (rows, columns) else None
+    forward = Forward(rows, columns, tuple(options["cond_or_uncond"]), record, step.paste if whole else ())
     if step.refinement is not None and texts is not None:
         if whole:
             references = sum(_tokens(latent, run.patch) for latent in kwargs.get("ref_latents") or ())
@@ -223,6 +295,7 @@ def _check_hits(run: Run, forward: Forward) -> None:
 _WRAPPERS = {
     WrappersMP.OUTER_SAMPLE: _outer_sample,
     WrappersMP.PREPARE_SAMPLING: _prepare_sampling,
+    WrappersMP.PREDICT_NOISE: _predict_noise,
     WrappersMP.CALC_COND_BATCH: _calc_cond_batch,
     WrappersMP.APPLY_MODEL: _apply_model,
 }

@@ -28,7 +28,7 @@ INPUT, DOUBLE, SINGLE = "input", "double_block", "single_block"
 
 @dataclass(eq=False)
 class Recording:
-    """Image states of one region's own run of one step.
+    """Image states of one run of one step: of a region's own run, or of a replayed picture.
 
     states: (branch, kind, block number) -> [B, tokens, C]; branch counts as cond_or_uncond does.
     double_only: branches of which nothing reads the states of single blocks.
@@ -62,11 +62,11 @@ class Forward:
         chunks = zip(self.branches, image.chunk(len(self.branches)), strict=True)
         for branch, states in chunks:
             key = (branch, kind, number)
-            if self.record is not None and not (kind == SINGLE and branch in self.record.double_only):
-                self.record.states.setdefault(key, states.clone())
             for recording in self.paste:
                 if key in recording.states:
                     _overwrite(states, recording.states[key], recording.region)
+            if self.record is not None and not (kind == SINGLE and branch in self.record.double_only):
+                self.record.states.setdefault(key, states.clone())
 
 
 def _overwrite(states: Tensor, source: Tensor, region: TokenRegion) -> None:

@@ -11,6 +11,8 @@ from .binding import Binding, BoundRegion
 from .features import DOUBLE, SINGLE, Recording
 from .refinement import GuidedPicture, Refinement, lay_out
 from .regions import LayoutError, bound_tokens, guided_tokens
+from .replay import Replay
+from .trajectory import Recorder
 
 FAMILIES = {"Flux": "FLUX.1 (dev, schnell, Krea, Kontext, Fill and their fine-tunes)"}
 """Model classes of ComfyUI whose blocks Soft Refinement and feature binding know, and what they are."""
@@ -23,13 +25,19 @@ def family(model) -> str:
 
 @dataclass(eq=False)
 class Run:
-    """One sampling run: the specs laid out on its picture, and what happened."""
+    """One sampling run: the specs laid out on its picture, and what happened.
+
+    replay: a recorded run to go beside this one; original: its specs, laid out on the same picture.
+    """
 
     bound: tuple[BoundRegion, ...]
     guided: tuple[GuidedPicture, ...]
     size: tuple[int, int]
     patch: int
     blocks: dict[str, int] | None
+    recorder: Recorder | None = None
+    replay: Replay | None = None
+    original: Run | None = None
     evaluations: int = 0
     bound_sigmas: set[float] = field(default_factory=set)
     streams: int = 0
@@ -87,8 +95,11 @@ class Step:
     paste: tuple[Recording, ...] = ()
 
 
-def lay_out_run(model, specs: tuple, noise: Tensor, sigmas: Tensor) -> Run:
-    """Rasterise the regions of all specs on the picture of this run."""
+def lay_out_run(model, specs: tuple, noise: Tensor, sigmas: Tensor, continues: bool) -> Run:
+    """Rasterise the regions of all specs on the picture of this run.
+
+    continues: whether the run goes on with an earlier one, whose first steps are done.
+    """
     sampling = model.get_model_object("model_sampling")
     patch = patch_size(model.model)
     width, height = (size * 16 // patch for size in (noise.shape[-1], noise.shape[-2]))
@@ -97,7 +108,6 @@ def lay_out_run(model, specs: tuple, noise: Tensor, sigmas: Tensor) -> Run:
     network = model.model.diffusion_model
     blocks = {DOUBLE: len(network.double_blocks), SINGLE: len(network.single_blocks)} if supported else None
     bound, guided, texts = [], [], 0
-    continues = float(sigmas[0]) < 0.9999 * float(sampling.sigma_max) and not noise.any()
     for spec in specs:
         try:
             if isinstance(spec, Refinement):
@@ -107,7 +117,7 @@ def lay_out_run(model, specs: tuple, noise: Tensor, sigmas: Tensor) -> Run:
                 cells = guided_tokens(spec.regions, width, height)
                 guided.append(lay_out(spec, cells, rows, columns, window, texts))
                 texts += len(spec.regions)
-            elif spec.steps > 0 and not continues:
+            elif isinstance(spec, Binding) and spec.steps > 0 and not continues:
                 until = float(sigmas[min(spec.steps, len(sigmas) - 1)])
                 for tokens in bound_tokens(spec.regions, width, height):
                     bound.append(BoundRegion(len(bound), tokens, until, spec.features and supported, patch))

@@ -44,6 +44,7 @@ def test_node_ids():
         "RAGHardBinding",
         "RAGSoftRefinementAttention",
         "RAGHardBindingSampler",
+        "RAGRepaint",
         "RAGLayoutPreview",
         "RAGRegionsToMask",
         "RAGDemoCLIPLoader",
@@ -153,7 +154,7 @@ def test_the_sampler_without_regions_is_the_stock_ksampler(model, texts):
     latent = {"samples": torch.zeros(2, 16, 16, 24), "batch_index": [3, 5]}
     positive, negative = conditioning(texts, "G0"), conditioning(texts, "G1")
     settings = 7, 4, 2.0, "dpmpp_2m_sde", "simple", positive, negative, latent
-    ours = RAGHardBindingSampler.execute(model, *settings, 0.9, 2, True, 1.0, "published")[0]
+    ours = RAGHardBindingSampler.execute(model, *settings, 0.9, 2, True, 1.0, "published", False)[0]
     stock = KSampler().sample(model, *settings, 0.9)[0]
     assert torch.equal(ours["samples"], stock["samples"])
     assert ours.keys() == stock.keys()

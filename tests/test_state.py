@@ -22,7 +22,9 @@ def regional(model, texts, keys=("H0", "H1"), split=0.5, delta=0.5):
     boxes = Box(0, 0, split - 0.1, 0.8), Box(split, 0.2, 0.9 - split, 0.8)
     cells = Cell(0, 0, split, 1), Cell(split, 0, 1, 1)
     binding = Binding(tuple(Region(b, conditioning(texts, k)) for b, k in zip(boxes, keys, strict=True)), 2)
-    refinement = Refinement(tuple(Region(c, conditioning(texts, k)) for c, k in zip(cells, keys, strict=True)), delta)
+    refinement = Refinement(
+        tuple(Region(c, conditioning(texts, k)) for c, k in zip(cells, keys, strict=True)), delta
+    )
     return add_spec(add_spec(model, binding), refinement)
 
 

@@ -1,0 +1,215 @@
+"""Repaint: one region of a picture is made anew, fits its surroundings, and everything else stays, to the bit.
+
+As published, in two stock sampler calls: the mask's bounding box is sampled alone for the first steps; put into
+the picture's latent of that step, the rest is sampled from there, with the run that made the picture replayed
+beside it (rag_sampler/replay.py). Without a record of that run, ComfyUI's own noise mask holds the surroundings.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import comfy.sample
+import comfy.samplers
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from . import trajectory
+from .engine import add_spec, plain
+from .layout import TOKEN_PIXELS, TokenBox
+from .refinement import Refinement
+from .replay import OutOfStep, Replay
+from .run import patch_size
+from .sampling import Settings, run_sampler
+from .trajectory import Trajectory
+
+
+@dataclass(frozen=True, eq=False)
+class NewRegion:
+    """What to paint.
+
+    inside: the tokens of the mask, bool [rows, columns].
+    conditioning: the region's own prompt.
+    bind_steps: steps in which it is made alone (the paper's Repainting_HB_replace).
+    match_surroundings: let it see the surroundings in the single blocks too (Repainting_single).
+    """
+
+    inside: Tensor
+    conditioning: list
+    bind_steps: int
+    match_surroundings: bool
+
+    @property
+    def box(self) -> TokenBox:
+        ys, xs = self.inside.any(1).nonzero(), self.inside.any(0).nonzero()
+        return TokenBox(int(ys[0]), int(ys[-1]) + 1, int(xs[0]), int(xs[-1]) + 1)
+
+
+def mask_tokens(mask: Tensor, width: int, height: int, grow: int) -> Tensor:
+    """The tokens of a picture in pixels that a mask [H, W] covers, bool [rows, columns]; white is inside.
+
+    White is one half and more. It grows by `grow` pixels of the mask (up, down, left and right, so many times),
+    and a token counts whose middle is white: as published. Where mask and picture differ in size the published
+    code also dithers, by its image library's accident; here the mask is sampled as it is.
+
+    Raises ValueError where no token is covered.
+    """
+    white = mask >= 0.5
+    if not white.any():
+        raise ValueError("mask is empty: nothing in it is one half or more; paint white what is to change")
+    grown = white.float()[None, None]
+    for _ in range(grow):
+        across, down = F.max_pool2d(grown, (1, 3), 1, (0, 1)), F.max_pool2d(grown, (3, 1), 1, (1, 0))
+        grown = torch.maximum(across, down)
+    rows, columns = -(-height // TOKEN_PIXELS), -(-width // TOKEN_PIXELS)
+    inside = F.interpolate(grown, size=(rows, columns), mode="nearest-exact")[0, 0] > 0
+    if not inside.any():
+        raise ValueError(
+            f"mask covers no token of this {width} × {height} picture: it misses the middle of every 16 × 16 pixel "
+            f"square; paint a larger part white, or raise grow"
+        )
+    return inside
+
+
+def repaint(
+    model,
+    prior: dict,
+    region: NewRegion,
+    positive: list,
+    negative: list,
+    settings: Settings,
+    refinement: Refinement | None = None,
+    *,
+    noise: Tensor | None = None,
+    sigmas: Tensor | None = None,
+) -> dict:
+    """A LATENT in which the region is new; `prior` stays as it is.
+
+    With a valid record of the prior's run its schedule, sampler and cfg are used in place of the settings'.
+    noise: that of the region's own run, [B, C, h, w] of its box in latent pixels; sigmas: in place of the
+    scheduler's.
+    """
+    channels = model.get_model_object("latent_format").latent_channels
+    if prior["samples"].ndim != 4 or prior["samples"].shape[1] != channels:
+        raise ValueError(
+            f"prior has the shape {tuple(prior['samples'].shape)}; this model repaints latents of pictures with "
+            f"{channels} channels, [batch, {channels}, height, width]"
+        )
+    if region.inside.all():
+        logging.info("RAG: the mask covers the whole picture; all of it is painted anew")
+    record, why = trajectory.of_latent(prior, model)
+    if record is not None:
+        try:
+            return _beside_the_record(
+                model, prior, region, positive, negative, settings, refinement, noise, record
+            )
+        except OutOfStep:
+            why = f"the sampler {record.sampler_name} takes other steps in a part of the schedule"
+    logging.info("RAG: repaint without the record of the picture's run: %s", why)
+    return _with_noise_mask(model, prior, region, positive, negative, settings, refinement, noise, sigmas)
+
+
+def _beside_the_record(
+    model, prior, region, positive, negative, settings, refinement, noise, record: Trajectory
+):
+    settings = settings.like(record)
+    step = _bound(region, len(record.sigmas) - 1, "the picture was made in")
+    first = record.start(step)
+    if first is None:
+        raise OutOfStep
+    logging.info("RAG: repaint beside the record of the picture's run, with its schedule, %s and cfg %g",
+                 settings.sampler_name, settings.cfg)  # fmt: skip
+    alone = _alone(model, prior, region, negative, settings, noise, record.sigmas, step)
+    patched = model if refinement is None else add_spec(model, refinement)
+    replay = Replay(record, first, region.inside, region.match_surroundings)
+    patch = patch_size(model.model)
+    start = record.evaluations[first].x.clone()
+    _put(start, alone, region, replay.inside_pixels(start, patch), patch)
+    earlier = record.evaluations[:first]
+    samples, done = run_sampler(
+        add_spec(patched, replay), *_start_at(model, start, record.sigmas[step], step), positive, negative, settings,
+        record.sigmas[step:], record=True,
+    )  # fmt: skip
+    samples = replay.mixed(samples, prior["samples"], patch).to(prior["samples"].dtype)
+    specs = (refinement,) if refinement is not None else ()
+    made = Trajectory(
+        (*earlier, *done), record.sigmas, settings.sampler_name, settings.cfg, positive, negative, specs,
+        trajectory.identity(model), samples,
+    )  # fmt: skip
+    return {**prior, "samples": samples, trajectory.KEY: made}
+
+
+def _bound(region: NewRegion, steps: int, there: str) -> int:
+    if 0 <= region.bind_steps < steps:
+        return region.bind_steps
+    raise ValueError(
+        f"repaint_bind_steps is {region.bind_steps} and {there} {steps} steps; it has to be from 0 to {steps - 1}, "
+        f"so that a step is left in which the region joins the picture"
+    )
+
+
+def _with_noise_mask(model, prior, region, positive, negative, settings, refinement, noise, sigmas):
+    """Everything from x_t = (1 - sigma) · x_0 + sigma · noise, held outside the mask by ComfyUI's noise mask."""
+    if sigmas is None:
+        sampling = model.get_model_object("model_sampling")
+        sigmas = comfy.samplers.calculate_sigmas(sampling, settings.scheduler, settings.steps)
+    step = _bound(region, len(sigmas) - 1, "there are")
+    patch = patch_size(model.model)
+    samples = prior["samples"]
+    clean = model.model.process_latent_in(samples.float())
+    fresh = comfy.sample.prepare_noise(samples, settings.seed)
+    sampling = model.get_model_object("model_sampling")
+    inside = Replay(None, 0, region.inside, False).inside_pixels(samples, patch)
+    start = sampling.noise_scaling(sigmas[step], fresh, clean)
+    alone = _alone(model, prior, region, negative, settings, noise, sigmas, step)
+    _put(start, alone, region, inside, patch)
+    held = (start - sampling.noise_scaling(sigmas[step], torch.zeros_like(fresh), clean)) / sigmas[step]
+    patched = model if refinement is None else add_spec(model, refinement)
+    result, _ = run_sampler(
+        patched, held, samples, positive, negative, settings, sigmas[step:], noise_mask=inside[None].float()
+    )
+    kept = {key: value for key, value in prior.items() if key not in (trajectory.KEY, "noise_mask")}
+    return {**kept, "samples": torch.where(inside, result.to(samples), samples)}
+
+
+def _alone(model, prior, region: NewRegion, negative, settings, noise, sigmas: Tensor, step: int) -> Tensor:
+    """The region's box after its own steps, [B, C, h, w] in the model's space."""
+    box, patch = region.box, patch_size(model.model)
+    samples = prior["samples"]
+    height = min(box.height * patch, samples.shape[-2] - box.y0 * patch)
+    width = min(box.width * patch, samples.shape[-1] - box.x0 * patch)
+    empty = torch.zeros((*samples.shape[:-2], height, width))
+    if noise is None:
+        noise = comfy.sample.prepare_noise(empty, settings.seed)
+    sampling = model.get_model_object("model_sampling")
+    if step == 0:
+        return sampling.noise_scaling(sigmas[0], noise, empty)
+    made, _ = run_sampler(
+        plain(model), noise, empty, region.conditioning, negative, settings, sigmas[: step + 1]
+    )
+    return _at_sigma(model, made, sigmas[step])
+
+
+def _at_sigma(model, samples: Tensor, sigma: Tensor) -> Tensor:
+    """The latent in the model's space of which a sampler that stopped at sigma returned `samples`."""
+    inner = model.model.process_latent_in(samples)
+    unit = model.get_model_object("model_sampling").inverse_noise_scaling(sigma, torch.ones(()))
+    return inner / unit
+
+
+def _start_at(model, x: Tensor, sigma: Tensor, step: int) -> tuple[Tensor, Tensor]:
+    """Noise and latent with which a stock sampler starts at x: no noise, and a latent that scales to x."""
+    if step == 0:
+        return x / sigma, torch.zeros_like(x)
+    sampling = model.get_model_object("model_sampling")
+    return torch.zeros_like(x), model.model.process_latent_out(sampling.inverse_noise_scaling(sigma, x))
+
+
+def _put(picture: Tensor, part: Tensor, region: NewRegion, inside: Tensor, patch: int) -> None:
+    """Write the region's box into the picture where the mask is, in place."""
+    box = region.box
+    ys, xs = slice(box.y0 * patch, box.y1 * patch), slice(box.x0 * patch, box.x1 * patch)
+    target = picture[..., ys, xs]
+    target.copy_(torch.where(inside[ys, xs], part.to(picture), target))

@@ -1,0 +1,317 @@
+"""Repaint: equal to the published code, exact outside the mask, and never an error for want of a record."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from rag_pack.nodes.repaint import RAGRepaint
+from rag_pack.rag_sampler import trajectory
+from rag_pack.rag_sampler.binding import Binding
+from rag_pack.rag_sampler.layout import Box, Cell
+from rag_pack.rag_sampler.refinement import Refinement
+from rag_pack.rag_sampler.regions import Region
+from rag_pack.rag_sampler.repaint import NewRegion, mask_tokens, repaint
+from rag_pack.rag_sampler.sampling import Settings, sample, with_regions
+from safetensors.torch import load_file
+from test_parity import specs
+from tiny import GOLDEN, LOADERS, conditioning, load_tiny
+
+CASES = {case["name"]: case for case in json.loads((GOLDEN / "repaint_cases.json").read_text())}
+MASKS = json.loads((GOLDEN / "repaint_masks.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def models():
+    return {name: load() for name, load in LOADERS.items()}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_step_equals_the_published_one(name, models):
+    case, model = CASES[name], models[CASES[name]["weights"]]
+    texts = load_file(GOLDEN / case["text_file"])
+    stored = load_file(GOLDEN / "repaint" / f"{name}.safetensors")
+    asked = case["repaint"]
+    found = specs(case, texts)
+    binding = next((spec for spec in found if isinstance(spec, Binding)), None)
+    refinement = next(spec for spec in found if isinstance(spec, Refinement))
+    settings = Settings(0, case["steps"], 1.0, "euler", "simple")
+
+    def prompt(key):
+        return conditioning(texts, key, guidance=case["guidance"])
+
+    prior = sample(
+        with_regions(model, binding, refinement), {"samples": torch.zeros_like(stored["noise"])},
+        prompt(case["prompt"]), prompt(case["prompt"]), settings,
+        keep_for_repaint=True, noise=stored["noise"], sigmas=stored["sigmas"],
+    )  # fmt: skip
+    new_cells = specs({**case, "SR_prompt": asked["Repainting_SR_prompt"]}, texts)[-1]
+    region = NewRegion(
+        stored["mask_tokens"] > 0, prompt(asked["Repainting_HB_prompt"]), asked["Repainting_HB_replace"],
+        bool(asked["Repainting_single"]),
+    )  # fmt: skip
+    result = repaint(
+        model, prior, region, prompt(asked["Repainting_prompt"]), prompt(asked["Repainting_prompt"]), settings,
+        new_cells, noise=stored["region_noise"],
+    )  # fmt: skip
+    record = result[trajectory.KEY]
+    steps = [e.x for e in record.evaluations[asked["Repainting_HB_replace"] :]]
+    final = model.model.process_latent_in(result["samples"])
+    ours = torch.cat([*steps, final])
+    assert float((ours - stored["latents"]).abs().max()) <= 1e-4
+
+
+DITHERED = {
+    "masks/k_grey_256.png-1024x1024": 652,
+    "masks/k_grey_256.png-768x512": 226,
+    "masks/k_two_256.png-1024x1024": 544,
+}
+"""Masks of another size than the picture whose border the published code dithers away, and our tokens."""
+
+
+@pytest.mark.parametrize("case", MASKS, ids=lambda c: f"{c['mask']}-{c['width']}x{c['height']}")
+def test_masks_are_the_published_tokens(case):
+    pixels = np.asarray(Image.open(GOLDEN / case["mask"]).convert("L"))
+    white = torch.from_numpy((pixels <= 128).astype(np.float32))  # published: black is painted anew
+    if "error" in case:
+        with pytest.raises(ValueError, match="mask is empty|mask covers no token"):
+            mask_tokens(white, case["width"], case["height"], grow=10)
+        return
+    inside = mask_tokens(white, case["width"], case["height"], grow=10)
+    box, name = case["bbox_tokens"], f"{case['mask']}-{case['width']}x{case['height']}"
+    published = torch.zeros_like(inside)
+    rows = torch.tensor([[cell == "1" for cell in row] for row in case["rows"]])
+    published[box["y0"] : box["y0"] + box["h"], box["x0"] : box["x0"] + box["w"]] = rows
+    if name in DITHERED:
+        assert int(inside.sum()) == DITHERED[name] and (inside | ~published).all()
+    else:
+        assert torch.equal(inside, published)
+
+
+SIZE = (16, 24)
+SAMPLERS = [
+    "euler", "heun", "dpmpp_2m", "dpmpp_2m_sde", "res_multistep", "euler_ancestral", "lcm", "uni_pc", "er_sde",
+    "ddim", "deis", "dpm_adaptive",
+]  # fmt: skip
+HELD_BY_MASK = {"dpm_adaptive"}
+"""Samplers whose evaluations follow the whole picture, so that two runs never line up."""
+
+
+@pytest.fixture
+def region(texts):
+    inside = torch.zeros(8, 12, dtype=torch.bool)
+    inside[2:6, 5:10] = True
+    inside[2, 5] = False
+    return NewRegion(inside, conditioning(texts, "RH"), 2, True)
+
+
+def pixels(region: NewRegion) -> torch.Tensor:
+    return region.inside.repeat_interleave(2, 0).repeat_interleave(2, 1)
+
+
+def cells(texts, key: str, delta: float = 0.5) -> Refinement:
+    shapes = Cell(0, 0, 0.5, 1), Cell(0.5, 0, 1, 1)
+    return Refinement(
+        tuple(Region(s, conditioning(texts, k)) for s, k in zip(shapes, ("S0", key), strict=True)), delta
+    )
+
+
+def make(model, texts, settings, batch=1, keep=True) -> dict:
+    """A picture with two bound regions and two cells."""
+    boxes = Box(0, 0.1, 0.4, 0.8), Box(0.55, 0.2, 0.4, 0.7)
+    bound = Binding(
+        tuple(Region(b, conditioning(texts, k)) for b, k in zip(boxes, ("H0", "H1"), strict=True)), 2
+    )
+    return sample(
+        with_regions(model, bound, cells(texts, "S1")), {"samples": torch.zeros(batch, 16, *SIZE)},
+        conditioning(texts, "G0"), conditioning(texts, "G1"), settings, keep_for_repaint=keep,
+    )  # fmt: skip
+
+
+def paint(model, texts, prior, region, settings, key="RG"):
+    return repaint(
+        model,
+        prior,
+        region,
+        conditioning(texts, key),
+        conditioning(texts, "G1"),
+        settings,
+        cells(texts, "R1"),
+    )
+
+
+def assert_only_inside_changed(result, prior, region):
+    inside, new, old = pixels(region), result["samples"], prior["samples"]
+    assert new.dtype == old.dtype and new.isfinite().all()
+    assert torch.equal(new[..., ~inside], old[..., ~inside])
+    assert (new[..., inside] - old[..., inside]).abs().mean() > 0.1
+
+
+@pytest.mark.parametrize("cfg", [1.0, 3.0])
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_everything_outside_stays_to_the_bit(model, texts, region, sampler, cfg, caplog):
+    settings = Settings(5, 6, cfg, sampler, "simple")
+    prior = make(model, texts, settings)
+    with caplog.at_level("INFO"):
+        result = paint(model, texts, prior, region, settings)
+    assert_only_inside_changed(result, prior, region)
+    beside = "beside the record" in caplog.text and "without the record" not in caplog.text
+    assert beside == (sampler not in HELD_BY_MASK), caplog.text
+    assert (trajectory.KEY in result) == beside
+
+
+def test_batches(model, texts, region):
+    settings = Settings(5, 5, 1.0, "dpmpp_2m", "simple")
+    prior = make(model, texts, settings, batch=2)
+    assert_only_inside_changed(paint(model, texts, prior, region, settings), prior, region)
+
+
+def other_sources(prior):
+    """Latents as other nodes hand them on, the record still attached."""
+    from nodes import LatentFromBatch, LatentUpscale, RepeatLatentBatch
+
+    samples = prior["samples"]
+    return {
+        "another picture": {**prior, "samples": samples.flip(0) * 1.01},
+        "upscaled": LatentUpscale().upscale(prior, "bilinear", 256, 192, "disabled")[0],
+        "repeated": RepeatLatentBatch().repeat(prior, 2)[0],
+        "from batch": LatentFromBatch().frombatch(make_batch(prior), 1, 1)[0],
+        "no record": {"samples": samples},
+        "half precision": {**prior, "samples": samples.bfloat16()},
+    }
+
+
+def make_batch(prior):
+    return {**prior, "samples": torch.cat((prior["samples"], prior["samples"] + 1))}
+
+
+@pytest.mark.parametrize(
+    "source", ["another picture", "upscaled", "repeated", "from batch", "no record", "half precision"]
+)
+def test_a_changed_latent_is_never_replayed_from_a_wrong_record(model, texts, region, source, caplog):
+    settings = Settings(5, 5, 1.0, "euler", "simple")
+    prior = other_sources(make(model, texts, settings))[source]
+    height, width = prior["samples"].shape[-2:]
+    inside = torch.zeros(height // 2, width // 2, dtype=torch.bool)
+    inside[2:6, 5:10] = True
+    region = NewRegion(inside, region.conditioning, 2, True)
+    with caplog.at_level("INFO"):
+        result = paint(model, texts, prior, region, settings)
+    assert "repaint without the record of the picture's run: the latent" in caplog.text
+    assert trajectory.KEY not in result
+    assert_only_inside_changed(result, prior, region)
+
+
+def test_a_record_of_another_model_is_not_used(model, texts, region, caplog):
+    settings = Settings(5, 5, 1.0, "euler", "simple")
+    prior = make(load_tiny(), texts, settings)
+    with caplog.at_level("INFO"):
+        paint(model, texts, prior, region, settings)
+    assert "the latent was made with another model" in caplog.text
+
+
+def test_the_record_brings_schedule_sampler_and_cfg(model, texts, region):
+    settings = Settings(5, 6, 2.0, "dpmpp_2m", "simple")
+    prior = make(model, texts, settings)
+    same = paint(model, texts, prior, region, settings)["samples"]
+    other = paint(model, texts, prior, region, Settings(5, 30, 1.0, "euler", "karras"))["samples"]
+    assert torch.equal(same, other)
+
+
+def test_three_rounds(model, texts):
+    """Each round repaints another region from the record of the round before; the others stay to the bit."""
+    settings = Settings(5, 6, 1.0, "euler", "simple")
+    picture = make(model, texts, settings)
+    for left in (0, 4, 8):
+        inside = torch.zeros(8, 12, dtype=torch.bool)
+        inside[2:6, left : left + 3] = True
+        region = NewRegion(inside, conditioning(texts, "RH"), 2, True)
+        result = paint(model, texts, picture, region, settings)
+        assert_only_inside_changed(result, picture, region)
+        assert torch.equal(result[trajectory.KEY].samples, result["samples"])
+        picture = result
+
+
+def test_the_prior_is_not_changed(model, texts, region):
+    settings = Settings(5, 5, 1.0, "euler", "simple")
+    prior = make(model, texts, settings)
+    samples, keys, record = prior["samples"].clone(), list(prior), prior[trajectory.KEY]
+    xs = [e.x.clone() for e in record.evaluations]
+    paint(model, texts, prior, region, settings)
+    assert torch.equal(prior["samples"], samples) and list(prior) == keys and prior[trajectory.KEY] is record
+    assert all(torch.equal(e.x, x) for e, x in zip(record.evaluations, xs, strict=True))
+
+
+def test_without_keeping_the_latent_is_stock(model, texts):
+    assert list(make(model, texts, Settings(5, 3, 1.0, "euler", "simple"), keep=False)) == ["samples"]
+
+
+def test_recording_changes_nothing(model, texts):
+    settings = Settings(5, 4, 2.0, "dpmpp_2m_sde", "simple")
+    kept, stock = make(model, texts, settings), make(model, texts, settings, keep=False)
+    assert torch.equal(kept["samples"], stock["samples"])
+
+
+@pytest.mark.parametrize("steps", [5, 99])
+def test_too_many_bound_steps_are_refused(model, texts, region, steps):
+    settings = Settings(5, 5, 1.0, "euler", "simple")
+    for prior in (make(model, texts, settings), make(model, texts, settings, keep=False)):
+        many = NewRegion(region.inside, region.conditioning, steps, True)
+        with pytest.raises(
+            ValueError, match=f"repaint_bind_steps is {steps} and .* 5 steps; it has to be from 0 to 4"
+        ):
+            paint(model, texts, prior, many, settings)
+
+
+def test_no_bound_step_starts_from_fresh_noise(model, texts, region):
+    settings = Settings(5, 5, 1.0, "euler", "simple")
+    prior = make(model, texts, settings)
+    none = NewRegion(region.inside, region.conditioning, 0, True)
+    assert_only_inside_changed(paint(model, texts, prior, none, settings), prior, none)
+
+
+def test_a_latent_of_other_channels_is_refused(model, texts, region):
+    settings = Settings(5, 5, 1.0, "euler", "simple")
+    with pytest.raises(ValueError, match=r"prior has the shape \(1, 4, 16, 24\); .* 16 channels"):
+        paint(model, texts, {"samples": torch.zeros(1, 4, *SIZE)}, region, settings)
+
+
+def test_the_whole_picture_may_be_painted_anew(model, texts, caplog):
+    settings = Settings(5, 5, 1.0, "euler", "simple")
+    whole = NewRegion(torch.ones(8, 12, dtype=torch.bool), conditioning(texts, "RH"), 2, True)
+    with caplog.at_level("INFO"):
+        result = paint(model, texts, make(model, texts, settings), whole, settings)
+    assert "the mask covers the whole picture" in caplog.text and result["samples"].isfinite().all()
+
+
+def test_the_node(model, texts):
+    settings = 7, 5, 1.0, "euler", "simple"
+    prior = make(model, texts, Settings(*settings))
+    mask = torch.zeros(1, 128, 192)
+    mask[:, 32:64, 64:96] = 0.5
+    given = (
+        model,
+        prior,
+        mask,
+        conditioning(texts, "RG"),
+        conditioning(texts, "G1"),
+        1.0,
+        *settings,
+        2,
+        0,
+        True,
+    )
+    result, used = RAGRepaint.execute(*given, conditioning=conditioning(texts, "RH")).args
+    assert used.shape == (1, 128, 192) and torch.equal(used, (mask > 0).float())
+    outside = used[0, ::8, ::8] == 0
+    assert torch.equal(result["samples"][..., outside], prior["samples"][..., outside])
+    for inputs, message in (
+        ({}, "the region has no prompt"),
+        ({"text": "a"}, "text is given without clip"),
+    ):
+        with pytest.raises(ValueError, match=f"^Repaint: {message}"):
+            RAGRepaint.execute(*given, **inputs)
+    for wrong, message in ((mask * 0, "mask is empty"), (mask.repeat(2, 1, 1), "mask holds 2 masks")):
+        with pytest.raises(ValueError, match=f"^Repaint: {message}"):
+            RAGRepaint.execute(*given[:2], wrong, *given[3:], conditioning=conditioning(texts, "RH"))

@@ -172,9 +172,24 @@ def main() -> None:
             variant
         )
         twin = "direct, delta 1" if variant.startswith("dense") else twin
+        twin = "RAG, delta 0.5, published" if variant.endswith("shared") else twin
         apart = f"{twin}: {float((results[variant] - results[twin]).abs().max()):.1e}" if twin else ""
         median = statistics.median(times)
         print(f"| {variant} | {1000 * median:.1f} | {median / plain:.2f} | {memory:.0f} | {apart} |")
+    print(f"\n{shared_against_published(made, base, noise)}")
+
+
+def shared_against_published(made: dict, base: list, noise: torch.Tensor, steps: int = 20) -> str:
+    """How far fidelity "shared" is from "published" after a whole run, in shares of what refinement does."""
+    plain, shared, published = (
+        sample(made[name], base, noise, steps)
+        for name in ("plain", "RAG, delta 0.5, shared", "RAG, delta 0.5, published")
+    )
+    apart, effect = float((shared - published).abs().mean()), float((published - plain).abs().mean())
+    return (
+        f"{steps} steps at delta 0.5: shared differs from published by {apart:.4f} on average, "
+        f"{apart / effect:.1%} of the difference that refinement makes ({effect:.4f})"
+    )
 
 
 if __name__ == "__main__":

@@ -79,7 +79,8 @@ def regional_attention(
         return result
 
     if forked and len(streams.rest):
-        out_guided[:, :, streams.rest] = read(texts[0], guided, streams.rest)
+        free_mask = _mask_rows(mask, texts[0], streams.rest)
+        out_guided[:, :, streams.rest] = read(texts[0], guided, streams.rest, free_mask)
     if streams.delta < 1 or len(streams.rest):
         base_rows = streams.rest if streams.delta == 1 else slice(None)
         out_main[:, :, base_rows] = read(texts[0], main, base_rows, _mask_rows(mask, texts[0], base_rows))

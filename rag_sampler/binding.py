@@ -20,6 +20,7 @@ REGION = "rag_region"
 
 INHERITED = (
     "guidance",
+    "hooks",
     "concat_latent_image",
     "concat_mask",
     "reference_latents",
@@ -31,6 +32,7 @@ _CANNOT_CARRY = {
     "hooks": "LoRA hooks, which Hard Binding cannot switch for a region",
     "area": "an area of its own; the region node says where it lies",
     "mask": "a mask of its own; the region node says where it lies",
+    "attention_mask": "an attention mask (Redux with attn_bias); use the strength type multiply",
 }
 
 
@@ -57,6 +59,11 @@ class Binding:
                     raise ValueError(
                         f"the conditioning of {describe(number, self.regions)} carries {_CANNOT_CARRY[key]}"
                     )
+
+    @property
+    def works(self) -> bool:
+        """Whether it changes anything."""
+        return self.steps > 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,22 +105,27 @@ class BoundRegion:
         """The conditions of its own run: its entries, and the other branches' base entries on the same crop.
 
         branches: the base entries of each branch (None where a branch is not run); own_entries: those that
-        carry a region's mark. None where the time ranges of its conditioning leave nothing to run.
+        carry a region's mark, none where a guider runs its branches one at a time and this is another. None
+        where the time ranges of its conditioning leave nothing to run.
         """
         height, width = self.crop(x).shape[-2:]
         box, p = self.tokens.box, self.patch
-        place = {
-            "area": (height, width, box.y0 * p, box.x0 * p),
-            "mask": torch.ones((1, *x.shape[2:]), device=x.device, dtype=x.dtype),
-        }
+        area = {"area": (height, width, box.y0 * p, box.x0 * p)}
+        everywhere = {"mask": torch.ones((1, *x.shape[2:]), device=x.device, dtype=x.dtype)}
         result, runs = [], False
         for base, own in zip(branches, own_entries, strict=True):
             mine = [entry for entry in own if entry[REGION] == self.number]
-            if mine:
-                runs = any(_in_time(entry, sigma) for entry in mine)
-            entries = mine or [entry for entry in base or () if "area" not in entry] or base
-            result.append(None if base is None else [self._on_crop(entry) | place for entry in entries])
-        return result if runs else None
+            runs = runs or any(_in_time(entry, sigma) for entry in mine)
+            if base is None:
+                result.append(None)
+            elif mine:
+                result.append([self._on_crop(entry) | area | everywhere for entry in mine])
+            else:
+                whole = [entry for entry in base if "area" not in entry] or base
+                here = [entry for entry in whole if "mask" not in entry or self.crop(entry["mask"]).any()]
+                masked = [{**everywhere, **self._on_crop(entry), **area} for entry in here]
+                result.append(masked or [self._on_crop(entry) | area | everywhere for entry in whole])
+        return result if runs or not any(own_entries) else None
 
     def adopt_controls(self, conds: dict[str, list], shape: tuple[int, ...]) -> None:
         """Crop the ControlNets of the whole picture, once a run and before ComfyUI prepares them."""
@@ -148,19 +160,23 @@ class BoundRegion:
         return copy
 
     def _crop_hint(self, hint: Tensor | None, shape: tuple[int, ...]) -> Tensor | None:
-        """The region's part of an image [B, C, h, w] that is stretched over a latent of this shape."""
+        """The region's part of an image [B, C, h, w], which ComfyUI cuts in its middle to the picture's aspect."""
         if hint is None or hint.shape[-1] == 1:
             return hint
+        seen_height = min(hint.shape[-2], round(hint.shape[-1] * shape[-2] / shape[-1]))
+        seen_width = min(hint.shape[-1], round(hint.shape[-2] * shape[-1] / shape[-2]))
+        top, left = round((hint.shape[-2] - seen_height) / 2), round((hint.shape[-1] - seen_width) / 2)
         box, p = self.tokens.box, self.patch
-        vertical, horizontal = hint.shape[-2] * p / shape[-2], hint.shape[-1] * p / shape[-1]
-        y0, y1 = round(box.y0 * vertical), max(round(box.y1 * vertical), round(box.y0 * vertical) + 1)
-        x0, x1 = round(box.x0 * horizontal), max(round(box.x1 * horizontal), round(box.x0 * horizontal) + 1)
-        return hint[..., y0:y1, x0:x1]
+        vertical, horizontal = seen_height * p / shape[-2], seen_width * p / shape[-1]
+        y0, x0 = top + round(box.y0 * vertical), left + round(box.x0 * horizontal)
+        y1, x1 = top + round(box.y1 * vertical), left + round(box.x1 * horizontal)
+        return hint[..., y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
 
     def _on_crop(self, entry: dict) -> dict:
         """A processed entry without what belongs to the whole picture, its ControlNet cropped."""
-        dropped = ("mask_strength", "set_area_to_bounds", "default", "control")
+        dropped = ("set_area_to_bounds", "default", "control")
         plain = {key: value for key, value in entry.items() if key not in dropped}
+        plain["model_conds"] = {k: v for k, v in entry["model_conds"].items() if k != "attention_mask"}
         control = entry.get("control") if REGION in entry else self.controls.get(id(entry.get("control")))
         return plain if control is None else {**plain, "control": control}
 

@@ -28,7 +28,7 @@ from .features import Forward, Recording, install_hooks
 from .refinement import Refinement
 from .regions import describe
 from .replay import ORIGINAL, Replay
-from .run import FAMILIES, Run, Step, family, lay_out_run, report
+from .run import FAMILIES, Run, Step, adapted, family, lay_out_run, report
 from .trajectory import Recorder
 
 KEY = "rag"
@@ -45,7 +45,7 @@ TEXTS = "rag_texts"
 
 def add_spec(model, spec: Binding | Refinement):
     """A clone of the MODEL that also does what the spec says; raises ValueError where its family cannot."""
-    if isinstance(spec, Refinement) and family(model) not in FAMILIES:
+    if isinstance(spec, Refinement) and not adapted(model):
         raise ValueError(
             f"this model is of the family {family(model)}, for which Soft Refinement has no adapter; "
             f"supported: {'; '.join(FAMILIES.values())}. Hard Binding works with every image model"
@@ -72,10 +72,15 @@ def plain(model):
 
 def _outer_sample(executor, noise, latent_image, sampler, sigmas, *args, **kwargs):
     guider = executor.class_obj
-    if noise.ndim < 4:
-        raise ValueError("regions need the latent of a picture, [batch, channels, height, width]")
     options = guider.model_options["transformer_options"]
-    model, specs = guider.model_patcher, options[KEY]
+    model, specs = guider.model_patcher, tuple(spec for spec in options[KEY] if spec.works)
+    if not specs:
+        return executor(noise, latent_image, sampler, sigmas, *args, **kwargs)
+    if noise.ndim < 4:
+        raise ValueError(
+            f"RAG: the latent has the shape {tuple(noise.shape)}; regions need one picture a batch entry, "
+            f"[batch, channels, height, width]"
+        )
     sigma_max = float(model.get_model_object("model_sampling").sigma_max)
     continues = float(sigmas[0]) < 0.9999 * sigma_max and not noise.any()
     run = options[RUN] = lay_out_run(model, specs, noise, sigmas, continues)
@@ -93,6 +98,8 @@ def _outer_sample(executor, noise, latent_image, sampler, sigmas, *args, **kwarg
             "regions were not applied: another node has replaced ComfyUI's batch of conditions "
             "(sampler_calc_cond_batch_function); remove it or put it on a model without regions"
         )
+    if run.refining and run.hits == 0:
+        raise RuntimeError(_NO_EFFECT)
     logging.info("RAG: %s", report(run, len(sigmas) - 1, family(model)))
     return result
 
@@ -100,15 +107,18 @@ def _outer_sample(executor, noise, latent_image, sampler, sigmas, *args, **kwarg
 def _with_regions(conds: dict[str, list], run: Run, specs: tuple, shape: tuple[int, ...]) -> dict[str, list]:
     """The guider's conditions with the entries of bound regions and the texts of refinements."""
     role = "positive" if "positive" in conds else next(iter(conds))
+    if role != "positive" and len(conds) > 1:
+        raise ValueError(
+            f"RAG: this guider has the prompts {', '.join(conds)} and none called positive, so that it is open which "
+            f"one the regions belong to; use a guider with a positive prompt, such as BasicGuider or CFGGuider"
+        )
     positive = conds[role]
     bases = [entry for entry in positive if "area" not in entry] or positive
-    regions = [
-        region for spec in specs if isinstance(spec, Binding) and spec.steps > 0 for region in spec.regions
-    ]
+    regions = [region for spec in specs if isinstance(spec, Binding) for region in spec.regions]
     texts = [text for spec in specs if isinstance(spec, Refinement) for text in spec.texts]
-    _check_width(
-        bases[0], [r for spec in specs if isinstance(spec, Binding | Refinement) for r in spec.regions]
-    )
+    for spec in specs:
+        if isinstance(spec, Binding | Refinement):
+            _check_width(bases[0], spec)
     entries = []
     for i, region in enumerate(run.bound):
         region.adopt_controls(conds, shape)
@@ -130,17 +140,17 @@ def _with_original(conds: dict[str, list], run: Run, trajectory, shape: tuple[in
     return conds
 
 
-def _check_width(base: dict, regions: list) -> None:
+def _check_width(base: dict, spec: Binding | Refinement) -> None:
     """Texts of another encoder would fail deep inside the model; say it here."""
     if base.get("cross_attn") is None:
         return
     expected = base["cross_attn"].shape[-1]
-    for number, region in enumerate(regions, 1):
+    for number, region in enumerate(spec.regions, 1):
         for text, _ in region.conditioning:
             if text.shape[-1] != expected:
                 raise ValueError(
-                    f"the conditioning of {describe(number, tuple(regions))} has {text.shape[-1]} channels and the "
-                    f"base prompt's has {expected}: encode both with the same CLIP"
+                    f"{spec.node}: the conditioning of {describe(number, spec.regions)} has {text.shape[-1]} "
+                    f"channels and the base prompt's has {expected}: encode both with the same CLIP"
                 )
 
 
@@ -161,6 +171,8 @@ def _predict_noise(executor, x, timestep, model_options, seed):
         return executor(x, timestep, model_options, seed)
     sigma = float(timestep[0])
     recorded = None
+    if run.evaluations == 0:
+        _prepare_controls(run, executor.class_obj.inner_model)
     if run.replay is not None:
         recorded = run.replay.evaluation(run.evaluations, sigma)
         x = run.replay.mixed(x, recorded.x, run.patch)
@@ -183,7 +195,7 @@ def _calc_cond_batch(executor, model, conds, x, timestep, model_options):
         original = [None if c is None else [e for e in c if ORIGINAL in e] for c in conds]
         conds = [None if c is None else [e for e in c if ORIGINAL not in e] for c in conds]
         branches = frozenset() if run.replay.match_surroundings else frozenset(range(len(conds)))
-        kept = Recording(run.replay.surroundings, branches)
+        kept = Recording(run.replay.surroundings, branches, _first(original))
         _evaluate(run.original, executor, model, original, recorded, timestep, model_options, record=kept)
         surroundings = (kept,)
     run.evaluations += 1
@@ -207,6 +219,7 @@ def _evaluate(run: Run, executor, model, conds, x, timestep, model_options, reco
         return executor(model, step_conds, x, timestep, options)
 
     refinement = run.refinement(sigma)
+    run.refining = run.refining or (refinement is not None and any(map(_covers, base)))
     refined = (
         [i for i, entries in enumerate(marked) if entries] if refinement and refinement.regional_only else ()
     )
@@ -214,8 +227,14 @@ def _evaluate(run: Run, executor, model, conds, x, timestep, model_options, reco
     for region in run.bound:
         region_conds = region.conditions(base, marked, x, sigma) if region.active(sigma) else None
         if region_conds is not None:
-            recording = Recording(region.tokens, frozenset(refined)) if region.features else None
+            recording = None
+            if region.features:
+                recording = Recording(region.tokens, frozenset(refined), _first(region_conds))
             predictions.append((region, call(region_conds, Step(run, record=recording))))
+            if recording is not None and not recording.states:
+                run.warn(
+                    "features are not bound: the model's blocks bypass ComfyUI's hooks; latents are bound"
+                )
             recordings += [recording] if recording else []
     out = call(base, Step(run, refinement, record, (*recordings, *paste)))
     for region, prediction in predictions:
@@ -224,6 +243,23 @@ def _evaluate(run: Run, executor, model, conds, x, timestep, model_options, reco
             if ran is not None:
                 region.overwrite(branch, part)
     return out
+
+
+def _first(conds: list) -> dict[int, object]:
+    """The uuid of each branch's first entry."""
+    return {branch: entries[0]["uuid"] for branch, entries in enumerate(conds) if entries}
+
+
+def _covers(entries: list | None) -> bool:
+    """Whether a branch has the regional texts on an entry for the whole picture."""
+    return any(TEXTS in entry["model_conds"] and "area" not in entry for entry in entries or ())
+
+
+def _prepare_controls(run: Run, model) -> None:
+    """ComfyUI prepares the ControlNets of entries; the cropped ones of other branches are on none."""
+    for region in (*run.bound, *(run.original.bound if run.original else ())):
+        for control in region.controls.values():
+            control.pre_run(model, model.model_sampling.percent_to_sigma)
 
 
 def _apply_model(
@@ -238,7 +274,8 @@ def _apply_model(
     whole = tuple(x.shape[-2:]) == run.size
     box = step.record.region.box if step.record else None
     record = step.record if box and (box.height, box.width) == (rows, columns) else None
-    forward = Forward(rows, columns, tuple(options["cond_or_uncond"]), record, step.paste if whole else ())
+    entries = tuple(zip(options["cond_or_uncond"], options["uuids"], strict=True))
+    forward = Forward(rows, columns, entries, record, step.paste if whole else ())
     if step.refinement is not None and texts is not None:
         if whole:
             references = sum(_tokens(latent, run.patch) for latent in kwargs.get("ref_latents") or ())
@@ -282,15 +319,17 @@ def _check_hits(run: Run, forward: Forward) -> None:
     hits, expected = forward.streams.hits, sum(run.blocks.values())
     run.streams = max(run.streams, 1 + forward.streams.forked)
     if hits == 0 and run.hits == 0:
-        raise RuntimeError(
-            "Soft Refinement had no effect: the attention of this model does not pass through ComfyUI's attention "
-            "hook (loaders such as nunchaku, or a pack that replaces the blocks). Use a stock or GGUF loader, or "
-            "remove the Soft Refinement; Hard Binding works either way"
-        )
+        raise RuntimeError(_NO_EFFECT)
     if hits < expected:
         run.warn(f"only {hits} of {expected} blocks were refined; a cache that skips blocks may be at work")
     run.hits = max(run.hits, hits)
 
+
+_NO_EFFECT = (
+    "Soft Refinement had no effect: the attention of this model does not pass through ComfyUI's attention hook (a "
+    "loader such as nunchaku, or a pack that replaces the blocks or adds tokens of its own). Use a stock or GGUF "
+    "loader, or remove the Soft Refinement; Hard Binding works either way"
+)
 
 _WRAPPERS = {
     WrappersMP.OUTER_SAMPLE: _outer_sample,

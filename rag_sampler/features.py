@@ -30,13 +30,22 @@ INPUT, DOUBLE, SINGLE = "input", "double_block", "single_block"
 class Recording:
     """Image states of one run of one step: of a region's own run, or of a replayed picture.
 
-    states: (branch, kind, block number) -> [B, tokens, C]; branch counts as cond_or_uncond does.
     double_only: branches of which nothing reads the states of single blocks.
+    first: branch -> uuid of the conditioning entry that stands for the branch where entries differ.
+    states: (branch, entry's uuid, kind, block number) -> [B, tokens, C]; branch counts as cond_or_uncond does.
     """
 
     region: TokenRegion
     double_only: frozenset[int] = frozenset()
-    states: dict[tuple[int, str, int], Tensor] = field(default_factory=dict)
+    first: dict[int, object] = field(default_factory=dict)
+    states: dict[tuple, Tensor] = field(default_factory=dict)
+
+    def find(self, branch: int, entry: object, kind: str, number: int) -> Tensor | None:
+        """The states for an entry of the main pass: its own on this region, else the branch's first."""
+        for uuid in (entry, self.first.get(branch)):
+            if (branch, uuid, kind, number) in self.states:
+                return self.states[branch, uuid, kind, number]
+        return None
 
 
 @dataclass(eq=False)
@@ -44,12 +53,12 @@ class Forward:
     """What the hooks have to do in one forward.
 
     rows, columns: image tokens of what is being denoised (the picture, or a region's crop).
-    branches: the branch of each chunk of the batch (cond_or_uncond).
+    entries: branch and conditioning entry of each chunk of the batch (cond_or_uncond, uuids).
     """
 
     rows: int
     columns: int
-    branches: tuple[int, ...]
+    entries: tuple[tuple[int, object], ...]
     record: Recording | None = None
     paste: tuple[Recording, ...] = ()
     streams: Streams | None = None
@@ -59,14 +68,13 @@ class Forward:
     def visit(self, kind: str, number: int, image: Tensor) -> None:
         """Record or overwrite image states [branches · B, tokens, C], in place, after one block."""
         image = image[:, : self.rows * self.columns].unflatten(1, (self.rows, self.columns))
-        chunks = zip(self.branches, image.chunk(len(self.branches)), strict=True)
-        for branch, states in chunks:
-            key = (branch, kind, number)
+        for (branch, entry), states in zip(self.entries, image.chunk(len(self.entries)), strict=True):
             for recording in self.paste:
-                if key in recording.states:
-                    _overwrite(states, recording.states[key], recording.region)
+                source = recording.find(branch, entry, kind, number)
+                if source is not None:
+                    _overwrite(states, source.to(states), recording.region)
             if self.record is not None and not (kind == SINGLE and branch in self.record.double_only):
-                self.record.states.setdefault(key, states.clone())
+                self.record.states[branch, entry, kind, number] = states.clone()
 
 
 def _overwrite(states: Tensor, source: Tensor, region: TokenRegion) -> None:

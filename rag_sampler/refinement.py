@@ -23,6 +23,7 @@ _CANNOT_CARRY = {
     "end_percent": "a time range",
     "reference_latents": "reference latents",
     "concat_latent_image": "an inpainting latent",
+    "attention_mask": "an attention mask (Redux with attn_bias)",
 }
 
 
@@ -63,6 +64,11 @@ class Refinement:
                     f"Refinement runs all texts in one pass and reads only the text: use it on the base prompt, "
                     f"or in a region of Hard Binding"
                 )
+
+    @property
+    def works(self) -> bool:
+        """Whether it changes anything."""
+        return self.delta > 0
 
     @property
     def texts(self) -> list[Tensor]:

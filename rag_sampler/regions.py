@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .layout import Box, Cell, LayoutError, TokenBox
+from .layout import TOKEN_PIXELS, Box, Cell, LayoutError, TokenBox
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -90,8 +90,8 @@ def _mask_tokens(pixels: Tensor, number: int, regions, width: int, height: int) 
     """A token belongs to a mask whose mean over the token is above one half."""
     import torch.nn.functional as F
 
-    rows, columns = -(-height // 16), -(-width // 16)
-    own = F.interpolate(pixels[None, None].float(), size=(rows, columns), mode="area")[0, 0] > 0.5
+    picture = F.interpolate(pixels[None, None].float(), size=(height, width), mode="nearest-exact")
+    own = F.avg_pool2d(picture, TOKEN_PIXELS, ceil_mode=True)[0, 0] > 0.5
     if not own.any():
         raise LayoutError(
             f"the mask of {describe(number, regions)} covers no token of this {width} × {height} picture: "

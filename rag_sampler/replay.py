@@ -36,6 +36,7 @@ class Replay:
     first: int
     inside: Tensor
     match_surroundings: bool
+    works = True
 
     @property
     def surroundings(self) -> TokenRegion:

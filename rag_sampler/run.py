@@ -10,7 +10,7 @@ from torch import Tensor
 from .binding import Binding, BoundRegion
 from .features import DOUBLE, SINGLE, Recording
 from .refinement import GuidedPicture, Refinement, lay_out
-from .regions import LayoutError, bound_tokens, guided_tokens
+from .regions import LayoutError, bound_tokens, describe, guided_tokens
 from .replay import Replay
 from .trajectory import Recorder
 
@@ -18,9 +18,17 @@ FAMILIES = {"Flux": "FLUX.1 (dev, schnell, Krea, Kontext, Fill and their fine-tu
 """Model classes of ComfyUI whose blocks Soft Refinement and feature binding know, and what they are."""
 
 
+def adapted(model) -> bool:
+    """Whether the MODEL runs blocks that we know."""
+    return family(model) in FAMILIES
+
+
 def family(model) -> str:
-    """The name of ComfyUI's class for a MODEL's architecture."""
-    return type(model.model).__name__
+    """What a MODEL's architecture is called: ComfyUI's class, and a loader's own network if that has no blocks."""
+    name = type(model.model).__name__
+    if name in FAMILIES and not hasattr(model.model.diffusion_model, "double_blocks"):
+        return f"{name} as {type(model.model.diffusion_model).__name__}"
+    return name
 
 
 @dataclass(eq=False)
@@ -39,6 +47,7 @@ class Run:
     replay: Replay | None = None
     original: Run | None = None
     evaluations: int = 0
+    refining: bool = False
     bound_sigmas: set[float] = field(default_factory=set)
     streams: int = 0
     hits: int = 0
@@ -53,8 +62,11 @@ class Run:
     def appended_tokens(self) -> int:
         """The most tokens that a refinement adds to a forward: texts, and the second image stream."""
 
+        states = any(region.features for region in self.bound)
+
         def added(guided: GuidedPicture) -> int:
-            forks = guided.refinement.published and guided.refinement.delta < 1
+            refinement = guided.refinement
+            forks = refinement.published if refinement.delta < 1 else states and not guided.regional_only
             return sum(text.shape[1] for text in guided.refinement.texts) + forks * self.tokens
 
         return max(map(added, self.guided), default=0)
@@ -104,7 +116,7 @@ def lay_out_run(model, specs: tuple, noise: Tensor, sigmas: Tensor, continues: b
     patch = patch_size(model.model)
     width, height = (size * 16 // patch for size in (noise.shape[-1], noise.shape[-2]))
     rows, columns = -(-noise.shape[-2] // patch), -(-noise.shape[-1] // patch)
-    supported = family(model) in FAMILIES
+    supported = adapted(model)
     network = model.model.diffusion_model
     blocks = {DOUBLE: len(network.double_blocks), SINGLE: len(network.single_blocks)} if supported else None
     bound, guided, texts = [], [], 0
@@ -117,14 +129,19 @@ def lay_out_run(model, specs: tuple, noise: Tensor, sigmas: Tensor, continues: b
                 cells = guided_tokens(spec.regions, width, height)
                 guided.append(lay_out(spec, cells, rows, columns, window, texts))
                 texts += len(spec.regions)
-            elif isinstance(spec, Binding) and spec.steps > 0 and not continues:
+            elif isinstance(spec, Binding) and not continues:
                 until = float(sigmas[min(spec.steps, len(sigmas) - 1)])
                 for tokens in bound_tokens(spec.regions, width, height):
                     bound.append(BoundRegion(len(bound), tokens, until, spec.features and supported, patch))
         except LayoutError as error:
             raise LayoutError(f"{spec.node}: {error}") from None
     run = Run(tuple(bound), tuple(guided), tuple(noise.shape[-2:]), patch, blocks)
-    if continues and any(isinstance(spec, Binding) and spec.steps > 0 for spec in specs):
+    for picture in guided:
+        for number, cell in enumerate(picture.cells, 1):
+            if len(cell) == 0:
+                regions = picture.refinement.regions
+                run.warn(f"{describe(number, regions)} of Soft Refinement is hidden by later regions")
+    if continues and any(isinstance(spec, Binding) for spec in specs):
         logging.info(
             "RAG: this run continues an earlier one; regions are bound in a picture's first steps only"
         )

@@ -26,6 +26,7 @@ class Recorder:
     """A spec of the engine that keeps the evaluations of a run."""
 
     evaluations: list[Evaluation] = field(default_factory=list)
+    works = True
 
     def keep(self, sigma: float, x: Tensor, denoised: Tensor) -> None:
         self.evaluations.append(Evaluation(sigma, x.to("cpu", copy=True), denoised.to("cpu", copy=True)))

@@ -1,7 +1,9 @@
 """What the engine promises whatever the layout: identities with stock runs, a clean MODEL, errors that teach."""
 
+import comfy.controlnet
 import comfy.model_management
 import comfy.samplers
+import comfy.utils
 import pytest
 import torch
 from rag_pack.rag_sampler.binding import Binding
@@ -9,7 +11,7 @@ from rag_pack.rag_sampler.engine import add_spec
 from rag_pack.rag_sampler.layout import Box, Cell, LayoutError
 from rag_pack.rag_sampler.refinement import Refinement
 from rag_pack.rag_sampler.regions import Mask, Region
-from tiny import basic_guider, cfg_guider, conditioning, noise_for, run, sample, schedule
+from tiny import basic_guider, cfg_guider, conditioning, load_tiny, noise_for, run, sample, schedule
 
 STEPS = 5
 LEFT, RIGHT = Box(0, 0, 0.5, 1), Box(0.5, 0, 0.5, 1)
@@ -43,7 +45,11 @@ def full(model, texts, steps=2, delta=0.5):
 
 
 def test_zero_steps_and_zero_delta_are_the_stock_run(model, texts, setting):
-    assert torch.equal(sample(full(model, texts, 0, 0.0), *setting), sample(model, *setting))
+    base, noise, sigmas = setting
+    patched, negative = full(model, texts, 0, 0.0), conditioning(texts, "G1")
+    assert torch.equal(sample(patched, *setting), sample(model, *setting))
+    with_cfg = [run(cfg_guider(m, base, negative, 3.0), noise, sigmas)[0] for m in (patched, model)]
+    assert torch.equal(*with_cfg)
 
 
 def test_one_cell_over_the_picture_is_the_plain_run_with_its_text(model, texts, setting):
@@ -148,6 +154,76 @@ def test_where_cells_cover_the_picture_delta_1_does_not_read_the_base_text(model
     patched = full(model, texts, 2, 1.0)
     other = [[texts["t5.G1"], base[0][1]]]
     assert torch.equal(sample(patched, base, noise, sigmas), sample(patched, other, noise, sigmas))
+
+
+def test_features_are_bound_in_every_branch(model, texts, setting):
+    """With cfg the surroundings see the positive's states in the positive and the negative's in the negative."""
+    base, noise, sigmas = setting
+    negative = conditioning(texts, "G1")
+    bound = add_spec(model, Binding(regions(texts, (LEFT, "H0")), 1))
+    _, both = run(cfg_guider(bound, base, negative, 3.0), noise, sigmas)
+    _, positive = run(basic_guider(bound, base), noise, sigmas)
+    same = add_spec(model, Binding((Region(LEFT, negative),), 1))
+    _, negative_alone = run(basic_guider(same, negative), noise, sigmas)
+    right = negative_alone[0] + 3.0 * (positive[0] - negative_alone[0])
+    torch.testing.assert_close(both[0], right, rtol=0, atol=1e-4)
+
+
+def test_the_order_of_combined_negatives_does_not_matter(model, texts, setting):
+    base, noise, sigmas = setting
+    negatives = [*conditioning(texts, "G1"), *conditioning(texts, "S3")]
+    bound = add_spec(model, Binding(regions(texts, (LEFT, "H0")), 2))
+    one, _ = run(cfg_guider(bound, base, negatives, 3.0), noise, sigmas)
+    other, _ = run(cfg_guider(bound, base, negatives[::-1], 3.0), noise, sigmas)
+    torch.testing.assert_close(one, other, rtol=0, atol=1e-4)
+
+
+def test_a_masked_negative_counts_where_its_mask_is(model, texts, setting):
+    base, noise, sigmas = setting
+    left, right = torch.zeros(1, 16, 24), torch.zeros(1, 16, 24)
+    left[..., :12], right[..., 12:] = 1, 1
+    negatives = [
+        *conditioning(texts, "G1", mask=left, mask_strength=1.0),
+        *conditioning(texts, "S3", mask=right, mask_strength=1.0),
+    ]
+    bound = add_spec(model, Binding(regions(texts, (LEFT, "H0")), 1))
+    _, shown = run(cfg_guider(bound, base, negatives, 3.0), noise, sigmas)
+    alone = cfg_guider(model, conditioning(texts, "H0"), conditioning(texts, "G1"), 3.0)
+    _, right = run(alone, noise[..., :12], sigmas)
+    torch.testing.assert_close(shown[0][..., :12], right[0], rtol=0, atol=1e-4)
+
+
+def test_a_guider_that_runs_its_branches_one_at_a_time(model, texts, setting):
+    """As core's DualModelGuider does: the negative's call carries no region, and is bound all the same."""
+    base, noise, sigmas = setting
+    negative = conditioning(texts, "G1")
+
+    class OneAtATime(comfy.samplers.CFGGuider):
+        def predict_noise(self, x, timestep, model_options=None, seed=None):
+            def alone(role):
+                conds = [self.conds[role]]
+                return comfy.samplers.calc_cond_batch(self.inner_model, conds, x, timestep, model_options)[0]
+
+            without = alone("negative")
+            return without + 3.0 * (alone("positive") - without)
+
+    bound = add_spec(model, Binding(regions(texts, (LEFT, "H0")), 2))
+    guider = OneAtATime(bound)
+    guider.set_conds(base, negative)
+    latents, _ = run(guider, noise, sigmas)
+    together, _ = run(cfg_guider(bound, base, negative, 3.0), noise, sigmas)
+    torch.testing.assert_close(latents, together, rtol=0, atol=1e-4)
+
+
+def test_a_region_inherits_what_it_does_not_bring(model, texts, setting):
+    base, noise, sigmas = setting
+    strong = conditioning(texts, "G0", guidance=7.0)
+    own = (Region(LEFT, conditioning(texts, "H0", guidance=7.0)),)
+    plain = regions(texts, (LEFT, "H0"))
+    inherited = sample(add_spec(model, Binding(plain, 2)), strong, noise, sigmas)
+    assert torch.equal(inherited, sample(add_spec(model, Binding(own, 2)), strong, noise, sigmas))
+    weak = (Region(LEFT, conditioning(texts, "H0", guidance=1.0)),)
+    assert not torch.equal(inherited, sample(add_spec(model, Binding(weak, 2)), strong, noise, sigmas))
 
 
 # Shapes of runs
@@ -294,6 +370,81 @@ def test_fresh_noise_at_denoise_below_1_is_bound(model, texts, setting):
     torch.testing.assert_close(latents[:2, ..., :12], alone[:2], rtol=0, atol=1e-4)
 
 
+# ControlNets
+
+
+class Hint(comfy.controlnet.ControlBase):
+    """A ControlNet that adds the mean of each token's part of its hint to the image states of block 0."""
+
+    def __init__(self, seen: list):
+        super().__init__()
+        self.seen = seen
+
+    def copy(self):
+        copy = Hint(self.seen)
+        self.copy_to(copy)
+        return copy
+
+    def get_control(self, x, t, cond, batched_number, transformer_options):
+        assert self.timestep_range is not None, "pre_run was not called"
+        rows, columns = -(-x.shape[-2] // 2), -(-x.shape[-1] // 2)
+        hint = comfy.utils.common_upscale(self.cond_hint_original, columns, rows, "area", "center")
+        self.seen.append((tuple(x.shape[-2:]), hint))
+        added = hint.mean(1).flatten(1)[..., None].repeat(x.shape[0], 1, 64)
+        return {"input": [added], "output": []}
+
+
+def hinted(seen: list, image: torch.Tensor):
+    return Hint(seen).set_cond_hint(image)
+
+
+@pytest.mark.parametrize(
+    "size", [(128, 192), (256, 384), (256, 256)], ids=["1 to 1", "twice as large", "square"]
+)
+def test_the_hint_of_a_bound_region_is_its_part_of_the_hint(model, texts, setting, size):
+    base, noise, sigmas = setting
+    seen: list = []
+    image = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
+    control = conditioning(texts, "G0", control=hinted(seen, image))
+    box = Box(1 / 3, 0.25, 1 / 3, 0.5)
+    sample(add_spec(model, Binding(regions(texts, (box, "H0")), 1)), control, noise, sigmas)
+    (part,) = [hint for shape, hint in seen if shape == (8, 8)]
+    whole = next(hint for shape, hint in seen if shape == (16, 24))
+    torch.testing.assert_close(part, whole[..., 2:6, 4:8], rtol=0, atol=0.02 if size == (256, 256) else 1e-6)
+
+
+def test_controls_of_their_own_on_region_and_negative_run(model, texts, setting):
+    base, noise, sigmas = setting
+    seen: list = []
+    image = torch.rand(1, 3, 128, 192)
+    positive = conditioning(texts, "G0", control=hinted(seen, image))
+    negative = conditioning(texts, "G1", control=hinted(seen, 1 - image))
+    own = (Region(LEFT, conditioning(texts, "H0", control=hinted(seen, image * 0.5))),)
+    guider = cfg_guider(add_spec(model, Binding(own, 1)), positive, negative, 3.0)
+    latents, _ = run(guider, noise, sigmas)
+    assert latents.isfinite().all()
+    crops = [float(hint.mean()) for shape, hint in seen if shape == (16, 12)]
+    half = [float(part[..., :96].mean()) for part in (1 - image, image * 0.5)]
+    assert sorted(crops) == pytest.approx(sorted(half), abs=1e-3)
+
+
+def test_a_control_on_single_blocks_reaches_both_image_streams(model, texts, setting):
+    """The same text everywhere, in two streams, is the plain run with that control."""
+    base, noise, sigmas = setting
+
+    class Single(Hint):
+        def copy(self):
+            return Single(self.seen)
+
+        def get_control(self, x, t, cond, batched_number, transformer_options):
+            return {"input": [], "output": [torch.full((x.shape[0], 96, 64), 0.1)] * 3}
+
+    control = conditioning(texts, "G0", control=Single([]))
+    cells = regions(texts, (CELLS[0], "G0"), (CELLS[1], "G0"))
+    refined = sample(add_spec(model, Refinement(cells, 0.5)), control, noise, sigmas)
+    torch.testing.assert_close(refined, sample(model, control, noise, sigmas), rtol=0, atol=2e-5)
+
+
 # The MODEL stays as it was
 
 
@@ -364,6 +515,52 @@ def test_a_family_without_an_adapter_is_bound_without_features(model, texts, set
     assert torch.equal(bound, sample(add_spec(model, Binding(region, 2, features=False)), *setting))
 
 
+def test_a_network_of_its_own_is_bound_without_features_and_refused_for_refinement(texts, setting):
+    """A loader that puts its own network under ComfyUI's class, as nunchaku does."""
+
+    class Wrapper(torch.nn.Module):
+        def __init__(self, network):
+            super().__init__()
+            self.hidden, self.dtype = [network], network.dtype
+
+        def forward(self, *args, transformer_options, **kwargs):
+            return self.hidden[0](*args, transformer_options={}, **kwargs)
+
+    model = load_tiny()
+    region = regions(texts, (LEFT, "H0"))
+    expected = sample(add_spec(model, Binding(region, 2, features=False)), *setting)
+    model.model.diffusion_model = Wrapper(model.model.diffusion_model)
+    bound = sample(add_spec(model, Binding(region, 2)), *setting)
+    torch.testing.assert_close(bound, expected, rtol=0, atol=1e-5)
+    with pytest.raises(ValueError, match="family Flux as Wrapper"):
+        add_spec(model, Refinement(region, 1.0))
+
+
+def test_a_forward_that_never_reaches_us_is_an_error(model, texts, setting):
+    patched = add_spec(model, Refinement(two(texts), 1.0))
+    patched.set_model_unet_function_wrapper(
+        lambda apply, args: model.model._apply_model(
+            args["input"], args["timestep"], **{k: v for k, v in args["c"].items() if k != "rag_texts"}
+        )
+    )
+    with pytest.raises(RuntimeError, match="Soft Refinement had no effect"):
+        sample(patched, *setting)
+
+
+def test_a_guider_without_a_positive_prompt_is_refused(model, texts, setting):
+    base, noise, sigmas = setting
+    guider = comfy.samplers.CFGGuider(add_spec(model, Binding(boxes(texts), 1)))
+    guider.inner_set_conds({"low": base, "main": base})
+    with pytest.raises(ValueError, match="has the prompts low, main and none called positive"):
+        run(guider, noise, sigmas)
+
+
+def test_a_hidden_region_is_named_in_the_log(model, texts, setting, caplog):
+    twice = regions(texts, (CELLS[0], "S0"), (CELLS[0], "S1"), (CELLS[1], "S2"))
+    sample(add_spec(model, Refinement(twice, 1.0)), *setting)
+    assert 'region 1 of 3 ("S0") of Soft Refinement is hidden by later regions' in caplog.text
+
+
 def test_a_region_under_a_token_fails_before_the_first_step(model, texts, setting):
     small = regions(texts, (LEFT, "H0"), (Box(0, 0, 0.05, 0.5), "H1"))
     with pytest.raises(LayoutError, match=r'^Hard Binding: region 2 of 2 \("H1"\) is 10 × 64 pixels'):
@@ -395,6 +592,7 @@ def test_a_foreign_batch_of_conditions_is_an_error(model, texts, setting):
         ({"hooks": object()}, "LoRA hooks"),
         ({"control": object()}, "a ControlNet"),
         ({"area": (1, 1, 0, 0)}, "an area"),
+        ({"attention_mask": 0}, "an attention mask"),
     ],
 )
 def test_what_a_refinement_text_cannot_carry_is_refused(texts, options, message):
@@ -405,5 +603,7 @@ def test_what_a_refinement_text_cannot_carry_is_refused(texts, options, message)
 
 def test_a_text_of_another_encoder_is_refused(model, texts, setting):
     foreign = (Region(LEFT, [[torch.zeros(1, 77, 24), {}]]),)
-    with pytest.raises(ValueError, match="has 24 channels and the base prompt's has 32"):
+    with pytest.raises(
+        ValueError, match="^Soft Refinement Attention: .* has 24 channels and the base prompt's has 32"
+    ):
         sample(add_spec(model, Refinement(foreign, 1.0)), *setting)

@@ -166,6 +166,13 @@ def test_an_l_shaped_mask_owns_an_l():
     assert tokens.own.int().tolist() == [[1, 1, 0, 0, 0, 0]] * 4 + [[1] * 6] * 2
 
 
+def test_a_mask_is_not_stretched_where_the_size_is_no_multiple_of_16():
+    pixels = torch.zeros(136, 200)
+    pixels[:, 100:] = 1
+    (tokens,) = bound_tokens((Region(Mask(pixels), []),), 200, 136)
+    assert tokens.box == TokenBox(0, 9, 6, 13)  # 12 of 16 columns of token 6 are white
+
+
 def test_a_mask_without_a_token_is_refused():
     with pytest.raises(LayoutError, match="covers no token of this 256 × 256 picture"):
         bound_tokens((Region(Mask(torch.full((256, 256), 0.4)), []),), 256, 256)

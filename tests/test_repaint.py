@@ -2,6 +2,7 @@
 
 import json
 
+import comfy.sd
 import numpy as np
 import pytest
 import torch
@@ -16,7 +17,7 @@ from rag_pack.rag_sampler.repaint import NewRegion, mask_tokens, repaint
 from rag_pack.rag_sampler.sampling import Settings, sample, with_regions
 from safetensors.torch import load_file
 from test_parity import specs
-from tiny import GOLDEN, LOADERS, conditioning, load_tiny
+from tiny import GOLDEN, LOADERS, REPO, conditioning, load_tiny
 
 CASES = {case["name"]: case for case in json.loads((GOLDEN / "repaint_cases.json").read_text())}
 MASKS = json.loads((GOLDEN / "repaint_masks.json").read_text())
@@ -315,3 +316,23 @@ def test_the_node(model, texts):
     for wrong, message in ((mask * 0, "mask is empty"), (mask.repeat(2, 1, 1), "mask holds 2 masks")):
         with pytest.raises(ValueError, match=f"^Repaint: {message}"):
             RAGRepaint.execute(*given[:2], wrong, *given[3:], conditioning=conditioning(texts, "RH"))
+
+
+def test_pixels_outside_move_a_little_and_not_at_all_when_composited():
+    """Through the demo's VAE: far from the mask nothing moves, near it a little, composited nothing."""
+    from comfy_extras.nodes_mask import ImageCompositeMasked
+
+    from nodes import VAEDecode
+
+    vae = comfy.sd.VAE(sd=load_file(REPO / "demo/models/vae/rag_demo_vae.safetensors"))
+    inside = torch.zeros(16, 24, dtype=torch.bool)
+    inside[4:12, 10:20] = True
+    prior = torch.randn(1, 16, 16, 24, generator=torch.Generator().manual_seed(0)) * 0.3
+    result = torch.where(inside, prior + 0.5, prior)
+    before, after = (VAEDecode().decode(vae, {"samples": samples})[0] for samples in (prior, result))
+    mask = inside.float().repeat_interleave(8, 0).repeat_interleave(8, 1)[None]
+    moved = (after - before).abs().amax(-1)[mask == 0].max()
+    composite = ImageCompositeMasked.execute(before, after, 0, 0, False, mask)[0]
+    still = (composite - before).abs().amax(-1)[mask == 0].max()
+    print(f"largest move outside the mask: {moved:.3f} decoded, {still:.3f} composited, of 1")
+    assert moved > 0 and still == 0

@@ -25,6 +25,7 @@ def test_there_is_a_layout_and_for_two_workflows_a_plain_and_two_bound_pictures(
         "any_sampler_plain_prompt",
         "any_sampler_bound_seed_1",
         "any_sampler_bound_seed_2",
+        "repaint_strip",
     ]
 
 

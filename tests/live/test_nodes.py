@@ -23,9 +23,16 @@ NODES = {  # id -> display name, required inputs, optional inputs, output types
     "RAGHardBindingSampler": (
         "Hard Binding Sampler",
         "model seed steps cfg sampler_name scheduler positive negative latent_image denoise bind_steps "
-        "bind_features delta fidelity",
+        "bind_features delta fidelity keep_for_repaint",
         "binding_regions refinement_regions",
         ["LATENT"],
+    ),
+    "RAGRepaint": (
+        "Repaint",
+        "model prior mask positive negative delta seed steps cfg sampler_name scheduler repaint_bind_steps grow "
+        "match_surroundings",
+        f"{SOURCE} refinement_regions",
+        ["LATENT", "MASK"],
     ),
     "RAGDemoCLIPLoader": ("Demo CLIP Loader", "", "", ["CLIP"]),
 }

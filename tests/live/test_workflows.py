@@ -9,7 +9,7 @@ from PIL import Image
 from demo.workflow import Prompt, override, read, replace, to_prompt
 
 FILES = sorted(WORKFLOWS.glob("*.json"))
-DEMO = ["rag_shapes_any_sampler", "rag_shapes_four_regions"]
+DEMO = ["rag_shapes_any_sampler", "rag_shapes_four_regions", "rag_shapes_repaint"]
 FLUX = sorted(path.stem for path in WORKFLOWS.glob("rag_flux_*.json"))
 MODEL_LOADERS = {"UNETLoader": 1, "DualCLIPLoader": 2, "VAELoader": 1}  # class -> files that it names
 LARGEST, STEPS = 256, 3
@@ -74,6 +74,8 @@ def shrink(prompt: Prompt) -> None:
                 node["inputs"][name] = value // 4
             if name == "steps" and isinstance(value, int):
                 node["inputs"][name] = min(value, STEPS)
+            if name == "repaint_bind_steps":
+                node["inputs"][name] = min(value, STEPS - 1)
 
 
 def assert_pictures(live: Live, prompt: Prompt) -> None:

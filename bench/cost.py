@@ -18,7 +18,20 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.flux import DEV, Binding, Refinement, add_spec, boxes, build, cells, conditioning, sample
+from bench.flux import (
+    DEV,
+    Binding,
+    Evaluation,
+    Refinement,
+    Replay,
+    Trajectory,
+    add_spec,
+    boxes,
+    build,
+    cells,
+    conditioning,
+    sample,
+)
 
 SIDE, TEXT, STEPS = 128, 256, 20
 CEILINGS = {
@@ -107,6 +120,27 @@ def bound(model, regions: int, steps: int, features: bool = True):
     return add_spec(model, Binding(boxes(regions, DEV, TEXT), steps, features))
 
 
+def repainting(model, regions: int):
+    """A step of Repaint in which the region joins the picture: the original run's step beside the new one's."""
+    cells_of = Refinement(cells(regions, DEV, TEXT), 1.0)
+    latent = torch.zeros(1, 16, SIDE, SIDE)
+    base = conditioning(DEV, TEXT)
+    record = Trajectory(
+        (Evaluation(1.0, latent, latent),),
+        torch.tensor([1.0, 0.0]),
+        "euler",
+        1.0,
+        base,
+        base,
+        (cells_of,),
+        (),
+        latent,
+    )
+    inside = torch.zeros(SIDE // 2, SIDE // 2, dtype=torch.bool)
+    inside[:32, :32] = True
+    return add_spec(add_spec(model, cells_of), Replay(record, 0, inside, True))
+
+
 def measure() -> dict:
     """All rows: name -> number of regions -> cost relative to plain."""
     model = build(DEV, torch.device("meta"), torch.bfloat16)
@@ -125,6 +159,7 @@ def measure() -> dict:
     row("a bound step alone", lambda r: bound(model, r, 1))
     row("a bound step with SR, delta 1", lambda r: refined(bound(model, r, 1), r, 1.0))
     row("a bound step with SR, delta 0.5", lambda r: refined(bound(model, r, 1), r, 0.5))
+    row("a step of Repaint, SR delta 1 in both pictures", lambda r: repainting(model, r))
     for steps in (1, 2, 4):
         row(f"a run, HB {steps} of {STEPS} steps", lambda r, n=steps: bound(model, r, n), STEPS, (4,))
     row("a run, defaults (HB 2 of 20, SR delta 1)", lambda r: refined(bound(model, r, 2), r, 1.0), STEPS)

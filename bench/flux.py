@@ -14,6 +14,10 @@ Box, Cell = (getattr(pack("rag_sampler.layout"), name) for name in ("Box", "Cell
 Region = pack("rag_sampler.regions").Region
 Binding = pack("rag_sampler.binding").Binding
 Refinement = pack("rag_sampler.refinement").Refinement
+Replay = pack("rag_sampler.replay").Replay
+Evaluation, Trajectory = (
+    getattr(pack("rag_sampler.trajectory"), name) for name in ("Evaluation", "Trajectory")
+)
 add_spec = pack("rag_sampler.engine").add_spec
 
 DEV = {

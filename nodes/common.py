@@ -53,7 +53,7 @@ def conditioning_input() -> io.Input:
     return io.Conditioning.Input(
         "conditioning",
         optional=True,
-        tooltip="In place of clip and text: any conditioning, for example with FLUX guidance or Redux.",
+        tooltip="In place of clip and text: any conditioning, such as Redux. Soft Refinement reads its text alone.",
     )
 
 

@@ -28,7 +28,9 @@ def load_demo_clip(folder: Path = MODELS):
         )
     # ComfyUI writes into "model_config", hence the copies.
     options = {"model_config": dict(CLIP_L_CONFIG), "t5xxl_model_config": dict(T5_CONFIG)}
-    clip = comfy.sd.load_clip([str(path) for path in paths], clip_type=comfy.sd.CLIPType.FLUX, model_options=options)
+    clip = comfy.sd.load_clip(
+        [str(path) for path in paths], clip_type=comfy.sd.CLIPType.FLUX, model_options=options
+    )
     clip.set_tokenizer_option("t5xxl_min_length", T5_MIN_LENGTH)
     return clip
 
@@ -44,7 +46,11 @@ class DemoCLIPLoader(io.ComfyNode):
             "on coloured backgrounds). For FLUX.1 itself use the stock DualCLIPLoader.",
             search_aliases=["demo clip", "rag demo", "regional prompt demo", "tiny flux text encoder"],
             inputs=[],
-            outputs=[io.Clip.Output(tooltip="The demo model's text encoders: connect to CLIP Text Encode or a region.")],
+            outputs=[
+                io.Clip.Output(
+                    tooltip="The demo model's text encoders: connect to CLIP Text Encode or a region."
+                )
+            ],
         )
 
     @classmethod

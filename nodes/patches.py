@@ -16,7 +16,8 @@ def bind_steps_input() -> io.Input:
         max=10000,
         tooltip=(
             "Steps, from the first, in which each region is built on its own (the paper's HB_replace). 1 or 2 fix "
-            "where things are; more makes them more independent of the whole. Few-step models: 1."
+            "where things are; more makes them more independent of the whole. Few-step models: 1. Counted from the "
+            "start of the picture: a sampling in stages has to bind within its first."
         ),
     )
 

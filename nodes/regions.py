@@ -1,5 +1,7 @@
 """Nodes that make regions."""
 
+import logging
+
 from comfy_api.latest import io
 
 from ..rag_sampler.layout import (
@@ -118,6 +120,8 @@ class RAGRegionMask(io.ComfyNode):
             pixels = mask.reshape(mask.shape[-2:])
             if not (pixels > 0.5).any():
                 raise ValueError("mask is empty: nothing in it is above one half; paint the region white")
+            if ((pixels > 0) & (pixels < 1)).any():
+                logging.info("RAG: Region Mask: grey counts as white from more than one half of a token on")
             return _appended(regions, Region(Mask(pixels), *source(clip, text, conditioning)))
 
 

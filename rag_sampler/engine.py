@@ -194,8 +194,8 @@ def _calc_cond_batch(executor, model, conds, x, timestep, model_options):
         recorded = run.replay.evaluation(run.evaluations, sigma).x.to(x)
         original = [None if c is None else [e for e in c if ORIGINAL in e] for c in conds]
         conds = [None if c is None else [e for e in c if ORIGINAL not in e] for c in conds]
-        branches = frozenset() if run.replay.match_surroundings else frozenset(range(len(conds)))
-        kept = Recording(run.replay.surroundings, branches, _first(original))
+        unread = _unread(run, sigma, conds) if run.replay.match_surroundings else frozenset(range(len(conds)))
+        kept = Recording(run.replay.surroundings, unread, _first(original))
         _evaluate(run.original, executor, model, original, recorded, timestep, model_options, record=kept)
         surroundings = (kept,)
     run.evaluations += 1
@@ -220,16 +220,14 @@ def _evaluate(run: Run, executor, model, conds, x, timestep, model_options, reco
 
     refinement = run.refinement(sigma)
     run.refining = run.refining or (refinement is not None and any(map(_covers, base)))
-    refined = (
-        [i for i, entries in enumerate(marked) if entries] if refinement and refinement.regional_only else ()
-    )
+    unread = _unread(run, sigma, base)
     predictions, recordings = [], []
     for region in run.bound:
         region_conds = region.conditions(base, marked, x, sigma) if region.active(sigma) else None
         if region_conds is not None:
             recording = None
             if region.features:
-                recording = Recording(region.tokens, frozenset(refined), _first(region_conds))
+                recording = Recording(region.tokens, unread, _first(region_conds))
             predictions.append((region, call(region_conds, Step(run, record=recording))))
             if recording is not None and not recording.states:
                 run.warn(
@@ -253,6 +251,14 @@ def _first(conds: list) -> dict[int, object]:
 def _covers(entries: list | None) -> bool:
     """Whether a branch has the regional texts on an entry for the whole picture."""
     return any(TEXTS in entry["model_conds"] and "area" not in entry for entry in entries or ())
+
+
+def _unread(run: Run, sigma: float, conds: list) -> frozenset[int]:
+    """The branches in whose main pass nothing reads the states of single blocks."""
+    refinement = run.refinement(sigma)
+    if refinement is None or not refinement.regional_only:
+        return frozenset()
+    return frozenset(branch for branch, entries in enumerate(conds) if _covers(entries))
 
 
 def _prepare_controls(run: Run, model) -> None:

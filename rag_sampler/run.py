@@ -72,8 +72,10 @@ class Run:
         return max(map(added, self.guided), default=0)
 
     def feature_bytes(self, model, batch: int) -> int:
-        """Memory of the states that one bound step keeps at most, for a batch of so many pictures."""
+        """Memory of the states that one step keeps at most, for a batch of so many pictures."""
         tokens = sum(region.tokens.count for region in self.bound if region.features)
+        if self.replay is not None and self.blocks is not None:
+            tokens += self.tokens
         if not tokens:
             return 0
         states = 1 + sum(self.blocks.values())

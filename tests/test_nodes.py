@@ -10,7 +10,7 @@ from rag_pack.nodes.patches import RAGHardBinding, RAGSoftRefinementAttention
 from rag_pack.nodes.regions import RAGRegionBox, RAGRegionMask, RAGSplitRatioLayout
 from rag_pack.nodes.sampler import RAGHardBindingSampler
 from rag_pack.rag_sampler.regions import Region
-from tiny import conditioning, noise_for
+from tiny import REPO, conditioning, noise_for
 
 NODES = asyncio.run(RAGExtension().get_node_list())
 
@@ -197,3 +197,13 @@ def test_preview_shows_every_region_in_its_colour():
     assert (border - left).abs().max() > 0.2
     over = RAGLayoutPreview.execute(layout, 256, 128, torch.ones(1, 64, 64, 3))[0]
     assert over[0, 100, 60].min() > picture[0, 100, 60].max()
+
+
+@pytest.mark.parametrize("node", NODES, ids=lambda node: node.define_schema().node_id)
+def test_every_node_has_a_help_page_that_names_its_inputs(node):
+    schema = node.define_schema()
+    page = (REPO / "js" / "docs" / f"{schema.node_id}.md").read_text()
+    assert page.startswith(f"# {schema.display_name}\n")
+    own = {i.id for i in schema.inputs} - {"model", "seed", "steps", "sampler_name", "scheduler", "denoise", "negative"}
+    shared = {"clip", "text", "conditioning", "regions", "latent_image", "positive", "cfg", "delta"}
+    assert all(name in page for name in own - shared)

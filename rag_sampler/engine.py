@@ -1,11 +1,11 @@
 """The one engine behind all nodes: ComfyUI wrappers that read what to do from the model's options.
 
-A node appends an immutable spec (Binding or Refinement) to the tuple transformer_options["rag"] of a model
-clone and makes sure that one module-level function per wrapper type is there. Everything that lives for one run
+A node appends an immutable spec (Binding or Refinement; for Repaint Recorder and Replay) to the tuple
+transformer_options["rag"] of a model clone and makes sure that one module-level function per wrapper type is there. Everything that lives for one run
 hangs on the guider's own copy of the options and is gone when the run ends, however it ends.
 
     OUTER_SAMPLE      lays the regions out on the picture and adds their conditioning to the guider's
-    PREPARE_SAMPLING  tells the memory estimate about the appended text
+    PREPARE_SAMPLING  tells the memory estimate about appended texts and kept states
     PREDICT_NOISE     keeps a record of the run, or holds it to a recorded one outside a mask
     CALC_COND_BATCH   runs the bound regions of the step, then the main pass, and replaces predictions
     APPLY_MODEL       appends regional texts and installs attention override and block hooks for one forward
@@ -43,7 +43,7 @@ TEXTS = "rag_texts"
 """The model condition that brings the regional texts to APPLY_MODEL."""
 
 
-def add_spec(model, spec: Binding | Refinement):
+def add_spec(model, spec: Binding | Refinement | Recorder | Replay):
     """A clone of the MODEL that also does what the spec says; raises ValueError where its family cannot."""
     if isinstance(spec, Refinement) and not adapted(model):
         raise ValueError(
@@ -93,7 +93,7 @@ def _outer_sample(executor, noise, latent_image, sampler, sigmas, *args, **kwarg
         conds = _with_original(conds, run.original, trajectory, noise.shape)
     guider.conds = conds
     result = executor(noise, latent_image, sampler, sigmas, *args, **kwargs)
-    if run.evaluations == 0 and len(sigmas) > 1:
+    if not run.reached and len(sigmas) > 1:
         raise RuntimeError(
             "regions were not applied: another node has replaced ComfyUI's batch of conditions "
             "(sampler_calc_cond_batch_function); remove it or put it on a model without regions"
@@ -181,6 +181,7 @@ def _predict_noise(executor, x, timestep, model_options, seed):
         denoised = run.replay.mixed(denoised, recorded.denoised, run.patch)
     if run.recorder is not None:
         run.recorder.keep(sigma, x, denoised)
+    run.evaluations += 1
     return denoised
 
 
@@ -198,7 +199,7 @@ def _calc_cond_batch(executor, model, conds, x, timestep, model_options):
         kept = Recording(run.replay.surroundings, unread, _first(original))
         _evaluate(run.original, executor, model, original, recorded, timestep, model_options, record=kept)
         surroundings = (kept,)
-    run.evaluations += 1
+    run.reached = True
     return _evaluate(run, executor, model, conds, x, timestep, model_options, paste=surroundings)
 
 

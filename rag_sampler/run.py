@@ -47,6 +47,7 @@ class Run:
     replay: Replay | None = None
     original: Run | None = None
     evaluations: int = 0
+    reached: bool = False
     refining: bool = False
     bound_sigmas: set[float] = field(default_factory=set)
     streams: int = 0

@@ -114,9 +114,10 @@ def sample(
                 settings.scheduler,
                 settings.denoise,
             ).sigmas
+        specs = model.model_options["transformer_options"].get(KEY, ())
         record = result[trajectory.KEY] = Trajectory(
             evaluations, sigmas.cpu(), settings.sampler_name, settings.cfg, positive, negative,
-            model.model_options["transformer_options"].get(KEY, ()), trajectory.identity(model), samples,
+            tuple(spec for spec in specs if spec.works), trajectory.identity(model), samples,
         )  # fmt: skip
         logging.info("RAG: kept a record of the run for Repaint, %.0f MB", record.megabytes)
     return result

@@ -1,5 +1,7 @@
 """Core's TorchCompileModel, before and after our nodes: the same pictures, and no graph twice."""
 
+import logging
+
 import pytest
 import torch
 from comfy.ldm.flux.layers import DoubleStreamBlock, SingleStreamBlock
@@ -87,3 +89,20 @@ def test_inductor(texts):
     expected = sample(regional(model, texts, boxes), *setting)
     patched = TorchCompileModel.execute(regional(model, texts, boxes), "inductor")[0]
     torch.testing.assert_close(sample(patched, *setting), expected, rtol=0, atol=1e-4)
+
+
+def test_at_dynamos_limit_the_picture_is_right_and_the_log_says_so(model, texts, setting):
+    """Beyond the limit a block runs uncompiled; the line comes from dynamo itself."""
+    boxes = [(Box(0.1 * i, 0, 0.1, 0.2 + 0.12 * i), f"H{i % 4}") for i in range(5)]
+    expected = sample(regional(model, texts, boxes, 1.0), *setting)
+    said: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())
+    logger = logging.getLogger("torch._dynamo")
+    logger.addHandler(handler)
+    try:
+        with torch._dynamo.config.patch(recompile_limit=2, automatic_dynamic_shapes=False):
+            assert torch.equal(sample(compiled(regional(model, texts, boxes, 1.0)), *setting), expected)
+    finally:
+        logger.removeHandler(handler)
+    assert any("recompile_limit" in line for line in said)

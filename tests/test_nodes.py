@@ -204,6 +204,14 @@ def test_every_node_has_a_help_page_that_names_its_inputs(node):
     schema = node.define_schema()
     page = (REPO / "js" / "docs" / f"{schema.node_id}.md").read_text()
     assert page.startswith(f"# {schema.display_name}\n")
-    own = {i.id for i in schema.inputs} - {"model", "seed", "steps", "sampler_name", "scheduler", "denoise", "negative"}
+    own = {i.id for i in schema.inputs} - {
+        "model",
+        "seed",
+        "steps",
+        "sampler_name",
+        "scheduler",
+        "denoise",
+        "negative",
+    }
     shared = {"clip", "text", "conditioning", "regions", "latent_image", "positive", "cfg", "delta"}
     assert all(name in page for name in own - shared)

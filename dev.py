@@ -341,14 +341,11 @@ def test(arguments: argparse.Namespace, rest: list[str]) -> None:
 
 
 def bench(name: str | None, rest: list[str]) -> None:
-    """Run demo/bench_NAME.py or bench/NAME.py, as a module of this checkout."""
-    files = [*HERE.glob("demo/bench_*.py"), *HERE.glob("bench/*.py")]
-    programs = [path for path in files if "__main__" in path.read_text(encoding="utf-8")]
-    modules = {path.stem.removeprefix("bench_"): f"{path.parent.name}.{path.stem}" for path in programs}
-    if name not in modules:
-        there = ", ".join(sorted(modules))
-        raise SetupError(f"There is no measurement {name or '(none named)'}; there are: {there}.")
-    run(setup(), "-m", modules[name], *rest)
+    """Run bench/NAME.py as a module of this checkout."""
+    names = [p.stem for p in sorted(HERE.glob("bench/*.py")) if "__main__" in p.read_text(encoding="utf-8")]
+    if name not in names:
+        raise SetupError(f"There is no measurement {name or '(none named)'}; there are: {', '.join(names)}.")
+    run(setup(), "-m", f"bench.{name}", *rest)
 
 
 def parser() -> argparse.ArgumentParser:

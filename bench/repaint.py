@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from demo.bench_regions import Bench
+from bench.regions import Bench
 from demo.checker import cut, find
 from demo.comfy_setup import pack
 from demo.shapes import BACKGROUNDS, PALETTE, SHAPES

@@ -5,7 +5,7 @@ from pathlib import Path
 import folder_paths
 from comfy_api.latest import ComfyExtension
 
-from .demo import DemoCLIPLoader as RAGDemoCLIPLoader
+from .demo import RAGDemoCLIPLoader
 from .layout import RAGLayoutPreview, RAGRegionsToMask
 from .patches import RAGHardBinding, RAGSoftRefinementAttention
 from .regions import RAGRegionBox, RAGRegionMask, RAGSplitRatioLayout

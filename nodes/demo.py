@@ -35,7 +35,7 @@ def load_demo_clip(folder: Path = MODELS):
     return clip
 
 
-class DemoCLIPLoader(io.ComfyNode):
+class RAGDemoCLIPLoader(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(

@@ -1,6 +1,7 @@
 """Core's TorchCompileModel, before and after our nodes: the same pictures, and no graph twice."""
 
 import logging
+import shutil
 
 import pytest
 import torch
@@ -81,6 +82,7 @@ def test_nine_regions_of_different_sizes_are_right(model, texts, setting):
     assert graphs(SingleStreamBlock) <= 10
 
 
+@pytest.mark.skipif(not any(map(shutil.which, ("g++", "clang++", "cl"))), reason="needs a C++ compiler")
 def test_inductor(texts):
     """The real node with code generation, on the smallest network."""
     model = load_k128()

@@ -68,7 +68,9 @@ class Forward:
     def visit(self, kind: str, number: int, image: Tensor) -> None:
         """Record or overwrite image states [branches · B, tokens, C], in place, after one block."""
         image = image[:, : self.rows * self.columns].unflatten(1, (self.rows, self.columns))
-        for (branch, entry), states in zip(self.entries, image.chunk(len(self.entries)), strict=True):
+        chunks = image.unflatten(0, (len(self.entries), -1))
+        for i, (branch, entry) in enumerate(self.entries):
+            states = chunks[i]
             for recording in self.paste:
                 source = recording.find(branch, entry, kind, number)
                 if source is not None:

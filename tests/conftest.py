@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 REPO = Path(__file__).resolve().parent.parent
@@ -43,3 +44,10 @@ def model():
 def texts():
     """Golden texts of 77 tokens: t5.KEY [1, 77, 32] and pooled.KEY [1, 16]."""
     return load_file(tiny.GOLDEN / "text_77.safetensors")
+
+
+@pytest.fixture(autouse=True)
+def inference_mode():
+    """As ComfyUI executes nodes."""
+    with torch.inference_mode():
+        yield

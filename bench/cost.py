@@ -60,16 +60,17 @@ def counted(model, steps: int, negative: bool = False, seen: dict | None = None)
     count = Count()
 
     def apply(forward: Callable, args: dict) -> torch.Tensor:
-        kind = _kind(args)
+        kind, step = _kind(args), args["c"]["transformer_options"].get("rag_step")
         flops = None if seen is None else seen.get(kind)
         if flops is None:
             with FlopCounterMode(display=False) as counter:
                 forward(args["input"].to("meta"), args["timestep"].to("meta"), **_on_meta(args["c"]))
             flops = counter.get_total_flops()
+        elif step is not None:
+            step.run.hits = max(step.run.hits, 1)  # a forward that was counted before would have refined, too
         if seen is not None:
             seen[kind] = flops
         count.flops += flops
-        step = args["c"]["transformer_options"].get("rag_step")
         kept = [state for recording in step.paste for state in recording.states.values()] if step else []
         count.kept = max(count.kept, sum(state.numel() * state.element_size() for state in kept))
         return torch.zeros_like(args["input"])

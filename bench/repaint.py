@@ -29,7 +29,7 @@ from demo.checker import cut, find
 from demo.comfy_setup import pack
 from demo.shapes import BACKGROUNDS, PALETTE, SHAPES
 
-SIZE, STEPS, SCENES, SEED = 256, 20, 24, 5
+SIZE, STEPS, BIND_STEPS, SCENES, SEED = 256, 20, 4, 24, 5
 CELLS = {
     "across": ((0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 0.5, 1.0)),
     "down": ((0.0, 0.0, 1.0, 0.5), (0.0, 0.5, 1.0, 0.5)),
@@ -86,7 +86,7 @@ class Painter(Bench):
         base, texts = self.texts(scene, scene["objects"])
         return pack("nodes.sampler").RAGHardBindingSampler.execute(
             self.model, scene["seed"], STEPS, 1.0, "euler", "simple", self.encode(base), self.encode(""), self.latent,
-            1.0, 2, True, 1.0, "published", True,
+            1.0, BIND_STEPS, True, 1.0, "published", True,
             binding_regions=self.regions(scene, BOXES[scene["place"]], texts),
             refinement_regions=self.regions(scene, CELLS[scene["place"]], texts),
         )[0]  # fmt: skip
@@ -105,7 +105,7 @@ class Painter(Bench):
         base, texts = self.after(scene)
         return pack("nodes.repaint").RAGRepaint.execute(
             self.model, prior, self.mask(scene), self.encode(base), self.encode(""), 1.0, scene["seed"] + 1000, STEPS,
-            1.0, "euler", "simple", 3, 0, True, conditioning=self.encode(texts[scene["which"]]),
+            1.0, "euler", "simple", BIND_STEPS, 0, True, conditioning=self.encode(texts[scene["which"]]),
             refinement_regions=self.regions(scene, CELLS[scene["place"]], texts),
         )[0]  # fmt: skip
 

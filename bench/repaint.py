@@ -9,8 +9,8 @@ repaint             Repaint beside the record of the picture's run
 repaint, no record  Repaint with the bare latent, as from any sampler or VAE Encode
 noise mask          ComfyUI's SetLatentNoiseMask and KSampler at denoise 1 with the new base prompt
 
-right: the object in the mask has the colour, or colour and shape, that was asked for (demo/checker.py). seam: the
-mean step in 8-bit levels between neighbouring pixels on either side of the mask's edge; the first picture's own
+right: the largest object in the mask has the colour, or colour and shape, that was asked for (demo/checker.py); it
+covers at least the same area as in bench regions, 15 % of a quarter of the picture. seam: the mean step in 8-bit levels between neighbouring pixels on either side of the mask's edge; the first picture's own
 value stands beside it.
 """
 
@@ -25,7 +25,7 @@ import torch
 from PIL import Image
 
 from bench.regions import Bench
-from demo.checker import cut, find
+from demo.checker import LEAST_SHARE, cut, find
 from demo.comfy_setup import pack
 from demo.shapes import BACKGROUNDS, PALETTE, SHAPES
 
@@ -144,7 +144,7 @@ def main() -> None:
         mask = painter.mask(scene)[0].numpy() > 0
         for way, make in ways.items():
             picture = pictures[way] = painter.decode(make(scene, prior))
-            found = find(cut(picture, CELLS[scene["place"]][scene["which"]]))
+            found = find(cut(picture, CELLS[scene["place"]][scene["which"]]), LEAST_SHARE / 2)
             color, shape = scene["becomes"]
             right[way]["colour"].append(found.color == color)
             right[way]["shape"].append((found.color, found.shape) == (color, shape))

@@ -63,8 +63,8 @@ def _shape(mask: np.ndarray) -> str:
     return max(overlap, key=overlap.__getitem__)
 
 
-def find(cell: np.ndarray) -> Finding:
-    """Looks at a cell [H, W, 3] uint8."""
+def find(cell: np.ndarray, least_share: float = LEAST_SHARE) -> Finding:
+    """Looks at a cell [H, W, 3] uint8, of which an object has to cover at least `least_share`."""
     pixels = cell.astype(np.float32)
     ground = _border_color(pixels)
     background = tuple(round(float(v)) for v in ground)
@@ -74,7 +74,7 @@ def find(cell: np.ndarray) -> Finding:
     areas = np.bincount(labels.ravel())[1:]
     mask = labels == areas.argmax() + 1
     share = float(areas.max() / labels.size)
-    if share < LEAST_SHARE:
+    if share < least_share:
         return Finding(None, None, share, background)
     nearest = np.linalg.norm(pixels[mask][:, None] - _COLORS, axis=-1).argmin(axis=1)
     return Finding(_NAMES[int(np.bincount(nearest).argmax())], _shape(mask), share, background)

@@ -204,6 +204,29 @@ def test_a_changed_latent_is_never_replayed_from_a_wrong_record(model, texts, re
     assert_only_inside_changed(result, prior, region)
 
 
+def test_a_saved_and_loaded_latent_is_repainted_without_a_record(model, texts, region, caplog, tmp_path):
+    import folder_paths
+
+    from nodes import LoadLatent, SaveLatent
+
+    settings = Settings(5, 5, 1.0, "euler", "simple")
+    prior = make(model, texts, settings)
+    before = folder_paths.get_output_directory()
+    folder_paths.set_output_directory(str(tmp_path))
+    try:
+        node = SaveLatent()
+        node.output_dir = str(tmp_path)
+        node.save(prior, "picture")
+        (file,) = tmp_path.glob("*.latent")
+        loaded = LoadLatent().load(f"{file.name} [output]")[0]
+    finally:
+        folder_paths.set_output_directory(before)
+    with caplog.at_level("INFO"):
+        result = paint(model, texts, loaded, region, settings)
+    assert "the latent carries no record" in caplog.text
+    assert_only_inside_changed(result, loaded, region)
+
+
 def test_a_record_of_another_model_is_not_used(model, texts, region, caplog):
     settings = Settings(5, 5, 1.0, "euler", "simple")
     prior = make(load_tiny(), texts, settings)

@@ -370,6 +370,23 @@ def test_fresh_noise_at_denoise_below_1_is_bound(model, texts, setting):
     torch.testing.assert_close(latents[:2, ..., :12], alone[:2], rtol=0, atol=1e-4)
 
 
+def test_a_lora_works_before_and_after_the_regions(model, texts, setting):
+    """What LoraLoaderModelOnly does: weight patches on a clone of the MODEL."""
+
+    def with_lora(model):
+        patched = model.clone()
+        weight = model.model.diffusion_model.img_in.weight
+        change = torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)) * 0.02
+        assert patched.add_patches({"diffusion_model.img_in.weight": ("diff", (change,))}, 0.8)
+        return patched
+
+    stock, bare = sample(model, *setting), sample(full(model, texts), *setting)
+    before = sample(full(with_lora(model), texts), *setting)
+    assert torch.equal(sample(with_lora(full(model, texts)), *setting), before)
+    assert (before - bare).abs().max() > 1e-3
+    assert torch.equal(sample(model, *setting), stock)
+
+
 # ControlNets
 
 

@@ -2,8 +2,9 @@
 
 from comfy_api.latest import io
 
-from ..rag_sampler.preview import token_pixels
+from ..rag_sampler.layout import TOKEN_PIXELS
 from ..rag_sampler.refinement import Refinement
+from ..rag_sampler.regions import spread
 from ..rag_sampler.repaint import NewRegion, mask_tokens, repaint
 from ..rag_sampler.sampling import Settings
 from .common import (
@@ -131,4 +132,4 @@ class RAGRepaint(io.ComfyNode):
                 Settings(seed, steps, cfg, sampler_name, scheduler),
                 refinement,
             )
-            return io.NodeOutput(latent, token_pixels(inside.float(), width, height)[None])
+            return io.NodeOutput(latent, spread(inside.float(), TOKEN_PIXELS, height, width)[None])

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .regions import Region, TokenRegion, describe
+from .regions import Region, TokenRegion, describe, spread
 
 REGION = "rag_region"
 """Key that marks an entry of the positive conditioning as that of a bound region; its value is the number."""
@@ -96,9 +96,8 @@ class BoundRegion:
         """Put its part of a prediction [B, C, H, W] into that of the picture, in place."""
         target, source = self.crop(picture), self.crop(prediction)
         if self.tokens.own is not None:
-            own = self.tokens.own.to(source.device)
-            own = own.repeat_interleave(self.patch, 0).repeat_interleave(self.patch, 1)
-            source = torch.where(own[: target.shape[-2], : target.shape[-1]], source, target)
+            own = spread(self.tokens.own.to(source.device), self.patch, *target.shape[-2:])
+            source = torch.where(own, source, target)
         target.copy_(source)
 
     def conditions(self, branches: list, own_entries: list[list], x: Tensor, sigma: float) -> list | None:

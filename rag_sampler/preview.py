@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from .layout import TOKEN_PIXELS
-from .regions import Region, TokenRegion, bound_tokens
+from .regions import Region, TokenRegion, bound_tokens, spread
 
 
 def color(index: int) -> tuple[int, int, int]:
@@ -26,13 +26,7 @@ def token_mask(tokens: TokenRegion, width: int, height: int) -> Tensor:
     box = tokens.box
     mask = torch.zeros((-(-height // TOKEN_PIXELS), -(-width // TOKEN_PIXELS)))
     mask[box.y0 : box.y1, box.x0 : box.x1] = 1.0 if tokens.own is None else tokens.own.float().cpu()
-    return token_pixels(mask, width, height)
-
-
-def token_pixels(tokens: Tensor, width: int, height: int) -> Tensor:
-    """A value for each token [rows, columns] as pixels [height, width]."""
-    pixels = tokens.repeat_interleave(TOKEN_PIXELS, 0).repeat_interleave(TOKEN_PIXELS, 1)
-    return pixels[:height, :width]
+    return spread(mask, TOKEN_PIXELS, height, width)
 
 
 def region_masks(regions: tuple[Region, ...], width: int, height: int) -> Tensor:

@@ -72,6 +72,17 @@ def describe(number: int, regions: tuple[Region, ...]) -> str:
     return f"region {number} of {len(regions)}" + (f' ("{short}")' if text else "")
 
 
+def bounding_box(tokens: Tensor) -> TokenBox:
+    """The smallest box around the true values of a bool grid [rows, columns]."""
+    ys, xs = tokens.any(1).nonzero(), tokens.any(0).nonzero()
+    return TokenBox(int(ys[0]), int(ys[-1]) + 1, int(xs[0]), int(xs[-1]) + 1)
+
+
+def spread(tokens: Tensor, side: int, height: int, width: int) -> Tensor:
+    """A value for each token [rows, columns] as pixels [height, width], `side` of them to a token's side."""
+    return tokens.repeat_interleave(side, 0).repeat_interleave(side, 1)[:height, :width]
+
+
 def _rasterise(region, shape, method: str, number: int, regions, width: int, height: int) -> TokenRegion:
     if isinstance(shape, Mask):
         return _mask_tokens(shape.pixels, number, regions, width, height)
@@ -97,6 +108,5 @@ def _mask_tokens(pixels: Tensor, number: int, regions, width: int, height: int) 
             f"the mask of {describe(number, regions)} covers no token of this {width} × {height} picture: "
             f"paint more than half of at least one 16 × 16 pixel square white"
         )
-    ys, xs = own.any(1).nonzero(), own.any(0).nonzero()
-    box = TokenBox(int(ys[0]), int(ys[-1]) + 1, int(xs[0]), int(xs[-1]) + 1)
+    box = bounding_box(own)
     return TokenRegion(box, own[box.y0 : box.y1, box.x0 : box.x1])

@@ -20,6 +20,7 @@ from . import trajectory
 from .engine import add_spec, plain
 from .layout import TOKEN_PIXELS, TokenBox
 from .refinement import Refinement
+from .regions import bounding_box, spread
 from .replay import OutOfStep, Replay
 from .run import patch_size
 from .sampling import Settings, run_sampler
@@ -43,8 +44,7 @@ class NewRegion:
 
     @property
     def box(self) -> TokenBox:
-        ys, xs = self.inside.any(1).nonzero(), self.inside.any(0).nonzero()
-        return TokenBox(int(ys[0]), int(ys[-1]) + 1, int(xs[0]), int(xs[-1]) + 1)
+        return bounding_box(self.inside)
 
 
 def mask_tokens(mask: Tensor, width: int, height: int, grow: int) -> Tensor:
@@ -152,16 +152,15 @@ def _bound(region: NewRegion, steps: int, there: str) -> int:
 
 def _with_noise_mask(model, prior, region, positive, negative, settings, refinement, noise, sigmas):
     """Everything from x_t = (1 - sigma) · x_0 + sigma · noise, held outside the mask by ComfyUI's noise mask."""
+    sampling = model.get_model_object("model_sampling")
     if sigmas is None:
-        sampling = model.get_model_object("model_sampling")
         sigmas = comfy.samplers.calculate_sigmas(sampling, settings.scheduler, settings.steps)
     step = _bound(region, len(sigmas) - 1, "there are")
     patch = patch_size(model.model)
     samples = prior["samples"]
     clean = model.model.process_latent_in(samples.float())
     fresh = comfy.sample.prepare_noise(samples, settings.seed)
-    sampling = model.get_model_object("model_sampling")
-    inside = Replay(None, 0, region.inside, False).inside_pixels(samples, patch)
+    inside = spread(region.inside, patch, *samples.shape[-2:]).to(samples.device)
     start = sampling.noise_scaling(sigmas[step], fresh, clean)
     alone = _alone(model, prior, region, negative, settings, noise, sigmas, step)
     _put(start, alone, region, inside, patch)

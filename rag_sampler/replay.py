@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .layout import TokenBox
-from .regions import TokenRegion
+from .regions import TokenRegion, spread
 from .trajectory import Evaluation, Trajectory
 
 ORIGINAL = "rag_original"
@@ -46,8 +46,7 @@ class Replay:
 
     def inside_pixels(self, latent: Tensor, patch: int) -> Tensor:
         """The mask in latent pixels, bool [H, W], for a latent [..., H, W]."""
-        pixels = self.inside.repeat_interleave(patch, 0).repeat_interleave(patch, 1)
-        return pixels[: latent.shape[-2], : latent.shape[-1]].to(latent.device)
+        return spread(self.inside, patch, *latent.shape[-2:]).to(latent.device)
 
     def evaluation(self, number: int, sigma: float) -> Evaluation:
         """The recorded twin of the evaluation of this number since the start; raises OutOfStep."""

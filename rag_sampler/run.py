@@ -16,6 +16,8 @@ from .trajectory import Recorder
 
 FAMILIES = {"Flux": "FLUX.1 (dev, schnell, Krea, Kontext, Fill and their fine-tunes)"}
 """Model classes of ComfyUI whose blocks Soft Refinement and feature binding know, and what they are."""
+USUAL_SHARE = 0.25
+"""Share of the steps beyond which binding is warned of."""
 
 
 def adapted(model) -> bool:
@@ -148,6 +150,13 @@ def lay_out_run(model, specs: tuple, noise: Tensor, sigmas: Tensor, continues: b
         logging.info(
             "RAG: this run continues an earlier one; regions are bound in a picture's first steps only"
         )
+    steps = len(sigmas) - 1
+    for spec in specs:
+        if isinstance(spec, Binding) and not continues and spec.steps > steps * USUAL_SHARE:
+            run.warn(
+                f"{spec.node} binds {min(spec.steps, steps)} of {steps} steps, more than a quarter: regions may look "
+                f"pasted in; bind_steps {max(1, int(steps * USUAL_SHARE))} is usually enough"
+            )
     if not supported and any(isinstance(spec, Binding) and spec.features for spec in specs):
         run.warn(f"features are not bound: there is no adapter for the family {family(model)}; latents are")
     return run

@@ -8,6 +8,7 @@ from comfy_api.latest import ComfyExtension
 from .demo import RAGDemoCLIPLoader
 from .layout import RAGLayoutPreview, RAGRegionsToMask
 from .patches import RAGHardBinding, RAGSoftRefinementAttention
+from .planner import RAGPlannerPrompt, RAGPlanToRegions
 from .regions import RAGRegionBox, RAGRegionMask, RAGSplitRatioLayout
 from .repaint import RAGRepaint
 from .sampler import RAGHardBindingSampler
@@ -31,5 +32,7 @@ class RAGExtension(ComfyExtension):
             RAGRepaint,
             RAGLayoutPreview,
             RAGRegionsToMask,
+            RAGPlannerPrompt,
+            RAGPlanToRegions,
             RAGDemoCLIPLoader,
         ]

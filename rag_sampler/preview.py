@@ -52,6 +52,15 @@ def draw_layout(regions: tuple[Region, ...], width: int, height: int, image: Ten
     return torch.from_numpy(np.asarray(picture).astype(np.float32) / 255)[None]
 
 
+def draw_plan(boxes: tuple[Region, ...], cells: tuple[Region, ...], width: int, height: int) -> Tensor:
+    """A picture of a plan, [1, height, width, 3]: the boxes as draw_layout shows them, over the cells' outlines."""
+    canvas = _background(width, height, None)
+    for mask in region_masks(cells, width, height):
+        outline = (mask - _eroded(mask, max(1, min(width, height) // 340)))[..., None]
+        canvas = torch.lerp(canvas, torch.full_like(canvas, 0.55), outline)
+    return draw_layout(boxes, width, height, canvas[None])
+
+
 def _background(width: int, height: int, image: Tensor | None) -> Tensor:
     if image is None:
         return torch.full((height, width, 3), 0.13)

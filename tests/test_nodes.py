@@ -47,6 +47,8 @@ def test_node_ids():
         "RAGRepaint",
         "RAGLayoutPreview",
         "RAGRegionsToMask",
+        "RAGPlannerPrompt",
+        "RAGPlanToRegions",
         "RAGDemoCLIPLoader",
     }
 

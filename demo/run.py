@@ -15,7 +15,7 @@ from .workflow import Prompt, WorkflowError, override, read, to_prompt
 
 WORKFLOWS = HERE / "workflows"
 FOUR_REGIONS, ANY_SAMPLER = "rag_shapes_four_regions", "rag_shapes_any_sampler"
-REPAINT = "rag_shapes_repaint"
+REPAINT, PLANNER = "rag_shapes_repaint", "rag_shapes_planner"
 SEED, OTHER_SEED = 1, 2
 
 Changes = Mapping[tuple[str, str], Any]
@@ -53,6 +53,8 @@ PICTURES = [
     Picture(f"any_sampler_bound_seed_{SEED}", ANY_SAMPLER, noise_seed(SEED)),
     Picture(f"any_sampler_bound_seed_{OTHER_SEED}", ANY_SAMPLER, noise_seed(OTHER_SEED)),
     Picture("repaint_strip", REPAINT, {}, drawn_by="ImageStitch"),
+    Picture("planner_layout", PLANNER, {}, drawn_by="RAGPlanToRegions"),
+    Picture(f"planner_seed_{SEED}", PLANNER, sampler_seed(SEED)),
 ]
 
 

@@ -1,16 +1,21 @@
-"""One real ComfyUI server with the pack for the whole test session."""
+"""One real ComfyUI server with the pack, and a stand-in for a language model, for the whole test session."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from live_comfyui import Live
 
-from demo.client import Server, comfyui_root
+from demo.client import Server, comfyui_root, pack_folder
+
+STAND_IN = Path(__file__).parent / "stand_in.yaml"
 
 
 @pytest.fixture(scope="session")
 def live() -> Iterator[Live]:
-    with Server(comfyui_root()) as server:
+    root = comfyui_root()
+    nodes = ["--whitelist-custom-nodes", pack_folder(root), "rag_language_model_stand_in"]
+    with Server(root, ["--extra-model-paths-config", str(STAND_IN), *nodes]) as server:
         yield Live(server)

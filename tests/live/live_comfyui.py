@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,13 @@ class Live:
     def picture(self, output: Output) -> np.ndarray:
         """An image as [height, width, 3], 0..255."""
         return np.asarray(Image.open(io.BytesIO(self.server.fetch(output))).convert("RGB"))
+
+
+def core_nodes(object_info: Mapping[str, Any]) -> dict[str, Any]:
+    """The server's nodes and core's chat node, which the test server starts without, as all that speak to others."""
+    from comfy_api_nodes.nodes_openai import OpenAIChatNode
+
+    return {**object_info, "OpenAIChatNode": json.loads(json.dumps(OpenAIChatNode.GET_NODE_INFO_V1()))}
 
 
 def node(class_type: str, **inputs: Any) -> dict[str, Any]:

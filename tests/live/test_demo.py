@@ -16,7 +16,7 @@ def drawn(live: Live, picture: Picture) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(make(live.server, picture))).convert("RGB")).astype(int)
 
 
-def test_there_is_a_layout_and_for_two_workflows_a_plain_and_two_bound_pictures():
+def test_the_pictures():
     assert [picture.name for picture in PICTURES] == [
         "four_regions_layout",
         "four_regions_plain_prompt",
@@ -26,7 +26,18 @@ def test_there_is_a_layout_and_for_two_workflows_a_plain_and_two_bound_pictures(
         "any_sampler_bound_seed_1",
         "any_sampler_bound_seed_2",
         "repaint_strip",
+        "planner_layout",
+        "planner_seed_1",
     ]
+
+
+def test_a_sentence_becomes_a_layout_and_a_picture(live: Live):
+    """Three boxes on an unlit ground; then a picture in which the upper and the lower half differ."""
+    layout, picture = (drawn(live, planned) for planned in PICTURES[-2:])
+    assert layout.shape == picture.shape == (256, 256, 3)
+    middles = [layout[y, x] for y, x in ((100, 64), (100, 192), (225, 128))]
+    assert min(abs(a - b).max() for i, a in enumerate(middles) for b in middles[:i]) > 8
+    assert abs(picture[:128].mean((0, 1)) - picture[128:].mean((0, 1))).max() > 8
 
 
 @pytest.mark.parametrize("prefix", ["four_regions", "any_sampler"])

@@ -34,6 +34,18 @@ NODES = {  # id -> display name, required inputs, optional inputs, output types
         f"{SOURCE} refinement_regions",
         ["LATENT", "MASK"],
     ),
+    "RAGPlannerPrompt": (
+        "Planner Prompt",
+        "sentence width height region_count answer_style",
+        "feedback",
+        ["STRING"],
+    ),
+    "RAGPlanToRegions": (
+        "Plan to Regions",
+        "answer clip width height",
+        "sentence",
+        ["RAG_REGIONS", "RAG_REGIONS", "STRING", "IMAGE", "STRING", "STRING"],
+    ),
     "RAGDemoCLIPLoader": ("Demo CLIP Loader", "", "", ["CLIP"]),
 }
 

@@ -86,7 +86,7 @@ def encode(clip, text: str) -> list:
     return clip.encode_from_tokens_scheduled(clip.tokenize(text))
 
 
-def source(clip, text: str, conditioning: list | None) -> tuple[list, str]:
+def source(clip, text: str, conditioning: list | None) -> tuple[list, str | None]:
     """The conditioning of a region and its text, from clip and text or from a conditioning."""
     if conditioning is not None and (clip is not None or text.strip()):
         what = "clip" if clip is not None else "text"
@@ -94,7 +94,7 @@ def source(clip, text: str, conditioning: list | None) -> tuple[list, str]:
     if conditioning is not None:
         if not conditioning:
             raise ValueError("conditioning is connected but empty; connect one with at least one entry")
-        return conditioning, ""
+        return conditioning, None
     if clip is None and text.strip():
         raise ValueError("text is given without clip; connect the CLIP that encodes the base prompt")
     if clip is None:

@@ -22,9 +22,10 @@ from comfy.patcher_extension import WrappersMP
 from comfy.sampler_helpers import convert_cond
 from torch import Tensor
 
+from . import advice, lora_hooks
 from .attention import install_override
 from .binding import REGION, Binding
-from .features import Forward, Recording, install_hooks
+from .features import SINGLE, Forward, Recording, install_hooks
 from .refinement import Refinement
 from .regions import describe
 from .replay import ORIGINAL, Replay
@@ -48,9 +49,13 @@ def add_spec(model, spec: Binding | Refinement | Recorder | Replay):
     if isinstance(spec, Refinement) and not adapted(model):
         raise ValueError(
             f"this model is of the family {family(model)}, for which Soft Refinement has no adapter; "
-            f"supported: {'; '.join(FAMILIES.values())}. Hard Binding works with every image model"
+            f"supported: {'; '.join(f.name for f in FAMILIES.values())}. Hard Binding works with every image model"
         )
+    hooks = lora_hooks.of_regions(spec.regions, spec.node) if isinstance(spec, Binding) else []
+    if hooks and model.is_dynamic():
+        model = model.get_non_dynamic_delegate()  # ComfyUI's dynamic weights know no hooks
     patched = model.clone()
+    lora_hooks.register(patched, hooks)
     options = patched.model_options["transformer_options"]
     options[KEY] = (*options.get(KEY, ()), spec)
     for kind, wrapper in _WRAPPERS.items():
@@ -75,6 +80,8 @@ def _outer_sample(executor, noise, latent_image, sampler, sigmas, *args, **kwarg
     options = guider.model_options["transformer_options"]
     model, specs = guider.model_patcher, tuple(spec for spec in options[KEY] if spec.works)
     if not specs:
+        for message in dict.fromkeys(advice.on_specs(options[KEY], len(sigmas) - 1)):
+            logging.warning("RAG: %s", message)
         return executor(noise, latent_image, sampler, sigmas, *args, **kwargs)
     if noise.ndim < 4:
         raise ValueError(
@@ -84,6 +91,9 @@ def _outer_sample(executor, noise, latent_image, sampler, sigmas, *args, **kwarg
     sigma_max = float(model.get_model_object("model_sampling").sigma_max)
     continues = float(sigmas[0]) < 0.9999 * sigma_max and not noise.any()
     run = options[RUN] = lay_out_run(model, specs, noise, sigmas, continues)
+    told = tuple(spec for spec in options[KEY] if not (continues and isinstance(spec, Binding)))
+    for message in (*advice.on_specs(told, len(sigmas) - 1), *run.advice):
+        run.warn(message)
     conds = _with_regions(guider.conds, run, specs, noise.shape)
     run.recorder = next((spec for spec in specs if isinstance(spec, Recorder)), None)
     run.replay = next((spec for spec in specs if isinstance(spec, Replay)), None)
@@ -92,6 +102,7 @@ def _outer_sample(executor, noise, latent_image, sampler, sigmas, *args, **kwarg
         run.original = lay_out_run(model, trajectory.specs, noise, trajectory.sigmas, continues=False)
         conds = _with_original(conds, run.original, trajectory, noise.shape)
     guider.conds = conds
+    lora_hooks.keep_patched_weights(model, conds)
     result = executor(noise, latent_image, sampler, sigmas, *args, **kwargs)
     if not run.reached and len(sigmas) > 1:
         raise RuntimeError(
@@ -124,8 +135,14 @@ def _with_regions(conds: dict[str, list], run: Run, specs: tuple, shape: tuple[i
         region.adopt_controls(conds, shape)
         entries += region.entries(bases[0], convert_cond(regions[i].conditioning), shape)
     if texts:
+        texts = [_padded(text, FAMILIES[run.family].least_text) for text in texts]
         positive = [{**c, "model_conds": {**c["model_conds"], TEXTS: CONDList(texts)}} for c in positive]
     return {**conds, role: [*positive, *entries]}
+
+
+def _padded(text: Tensor, least: int) -> Tensor:
+    """A text [1, T, C], with zeros at its start up to the least length, as ComfyUI pads the base prompt's."""
+    return torch.nn.functional.pad(text, (0, 0, max(0, least - text.shape[1]), 0))
 
 
 def _with_original(conds: dict[str, list], run: Run, trajectory, shape: tuple[int, ...]) -> dict[str, list]:
@@ -229,7 +246,7 @@ def _evaluate(run: Run, executor, model, conds, x, timestep, model_options, reco
             recording = None
             if region.features:
                 recording = Recording(region.tokens, unread, _first(region_conds))
-            predictions.append((region, call(region_conds, Step(run, record=recording))))
+            predictions.append((region, call(region_conds, Step(run, record=recording, of_region=True))))
             if recording is not None and not recording.states:
                 run.warn(
                     "features are not bound: the model's blocks bypass ComfyUI's hooks; latents are bound"
@@ -283,17 +300,20 @@ def _apply_model(
     record = step.record if box and (box.height, box.width) == (rows, columns) else None
     entries = tuple(zip(options["cond_or_uncond"], options["uuids"], strict=True))
     forward = Forward(rows, columns, entries, record, step.paste if whole else ())
+    forward.text_positions = run.text_positions
+    text = c_crossattn.shape[1]
+    references = sum(_tokens(latent, run.patch) for latent in kwargs.get("ref_latents") or ())
     if step.refinement is not None and texts is not None:
         if whole:
-            references = sum(_tokens(latent, run.patch) for latent in kwargs.get("ref_latents") or ())
             c_crossattn, forward.streams = step.refinement.streams(
                 c_crossattn, texts, references, bool(forward.paste), x.device
             )
-            control = _control_on_fork(control, forward)
+            control = _control_on_fork(control, forward, run.blocks[SINGLE])
         else:
             run.warn(
                 "a base prompt with an area of its own is not refined; regions guide the whole picture only"
             )
+    run.count(x.shape[0], text, rows * columns + references, forward.streams, step.of_region)
     install_override(options, forward.streams)
     install_hooks(options, forward, run.blocks)
     out = executor(x, t, c_concat, c_crossattn, control, options, **{MARK: True}, **kwargs)
@@ -306,8 +326,8 @@ def _tokens(latent: Tensor, patch: int) -> int:
     return -(-latent.shape[-2] // patch) * -(-latent.shape[-1] // patch)
 
 
-def _control_on_fork(control: dict | None, forward: Forward) -> dict | None:
-    """Let a ControlNet's additions to the single blocks reach the second image stream too."""
+def _control_on_fork(control: dict | None, forward: Forward, blocks: int) -> dict | None:
+    """Let a ControlNet's additions to the single blocks reach the second image stream too, which ends in the last."""
     if control is None or not forward.streams.forked or not control.get("output"):
         return control
     image = forward.streams.image
@@ -318,7 +338,8 @@ def _control_on_fork(control: dict | None, forward: Forward) -> dict | None:
         padded = torch.nn.functional.pad(add, (0, 0, 0, image - add.shape[1]))
         return torch.cat((padded, padded), 1)
 
-    return {**control, "output": [twice(add) for add in control["output"]]}
+    output = control["output"]
+    return {**control, "output": [twice(add) if i + 1 < blocks else add for i, add in enumerate(output)]}
 
 
 def _check_hits(run: Run, forward: Forward) -> None:

@@ -54,6 +54,8 @@ class Forward:
 
     rows, columns: image tokens of what is being denoised (the picture, or a region's crop).
     entries: branch and conditioning entry of each chunk of the batch (cond_or_uncond, uuids).
+    text_positions: whether the family gives text tokens positions; those of each text then begin anew.
+    restarted, forked: the positions of this forward's tokens once they are made, without and with the fork.
     """
 
     rows: int
@@ -62,7 +64,9 @@ class Forward:
     record: Recording | None = None
     paste: tuple[Recording, ...] = ()
     streams: Streams | None = None
-    positions: Tensor | None = None
+    text_positions: bool = False
+    restarted: Tensor | None = None
+    forked: Tensor | None = None
 
     @torch.compiler.disable
     def visit(self, kind: str, number: int, image: Tensor) -> None:
@@ -113,6 +117,7 @@ def _double_block(args: dict, extra: dict) -> dict:
     forward, number = options[FORWARD], options["block_index"]
     if number == 0:
         forward.visit(INPUT, 0, args["img"])
+    args = _restart(args, forward)
     previous: Callable | None = options[PREVIOUS_BLOCKS].get((DOUBLE, number))
     out = extra["original_block"](args) if previous is None else previous(args, extra)
     forward.visit(DOUBLE, number, out["img"])
@@ -123,12 +128,29 @@ def _double_block(args: dict, extra: dict) -> dict:
 def _single_block(args: dict, extra: dict) -> dict:
     options = args["transformer_options"]
     forward, number = options[FORWARD], options["block_index"]
-    if forward.streams is not None and forward.streams.forked:
+    args = _restart(args, forward)
+    forks = forward.streams is not None and forward.streams.forked
+    if forks:
         args = _fork(args, forward, first=number == 0)
     previous: Callable | None = options[PREVIOUS_BLOCKS].get((SINGLE, number))
     out = extra["original_block"](args) if previous is None else previous(args, extra)
     forward.visit(SINGLE, number, out["img"][:, options["img_slice"][0] :])
+    if forks and number + 1 == options["total_blocks"]:
+        out = {**out, "img": out["img"][:, : -forward.streams.image]}
     return out
+
+
+@torch.compiler.disable
+def _restart(args: dict, forward: Forward) -> dict:
+    """Let the positions of each text begin anew, where the family gives texts positions."""
+    if forward.streams is None or not forward.text_positions:
+        return args
+    if forward.restarted is None:
+        pe, texts = args["pe"], forward.streams.texts
+        own = [torch.arange(count) for count in texts]
+        image = torch.arange(forward.streams.text, pe.shape[2])
+        forward.restarted = pe[:, :, torch.cat([*own, image]).to(pe.device)]
+    return {**args, "pe": forward.restarted}
 
 
 @torch.compiler.disable
@@ -137,8 +159,8 @@ def _fork(args: dict, forward: Forward, first: bool) -> dict:
     image = forward.streams.image
     if first:
         args = {**args, "img": torch.cat((args["img"], args["img"][:, -image:]), 1)}
-        forward.positions = torch.cat((args["pe"], args["pe"][:, :, -image:]), 2)
-    return {**args, "pe": forward.positions}
+        forward.forked = torch.cat((args["pe"], args["pe"][:, :, -image:]), 2)
+    return {**args, "pe": forward.forked}
 
 
 _HOOKS = {DOUBLE: _double_block, SINGLE: _single_block}

@@ -48,7 +48,7 @@ def draw_layout(regions: tuple[Region, ...], width: int, height: int, image: Ten
         canvas = torch.lerp(canvas, tint.expand_as(canvas), border)
     picture = Image.fromarray((canvas * 255).round().byte().numpy())
     for index, (region, mask) in enumerate(zip(regions, masks, strict=True)):
-        _label(picture, index, region.text, mask)
+        _label(picture, index, region.text or "", mask)
     return torch.from_numpy(np.asarray(picture).astype(np.float32) / 255)[None]
 
 

@@ -23,12 +23,12 @@ class Region:
     """One region. Regions travel as an immutable tuple; where two overlap, the later one wins.
 
     conditioning: ComfyUI's CONDITIONING list, [[text [1, T, C], options], ...].
-    text: the prompt, for previews and messages; empty when a conditioning was connected.
+    text: the prompt, for previews and messages; None when a conditioning was connected.
     """
 
     shape: Box | Cell | Mask
     conditioning: list
-    text: str = ""
+    text: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,7 @@ def guided_tokens(regions: tuple[Region, ...], width: int, height: int) -> tuple
 
 def describe(number: int, regions: tuple[Region, ...]) -> str:
     """How messages call region number (from 1): 'region 2 of 4 ("a red ball")'."""
-    text = regions[number - 1].text
+    text = regions[number - 1].text or ""
     short = text if len(text) <= 40 else text[:37] + "..."
     return f"region {number} of {len(regions)}" + (f' ("{short}")' if text else "")
 

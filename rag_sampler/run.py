@@ -7,17 +7,34 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from . import advice
+from .attention import Streams
 from .binding import Binding, BoundRegion
+from .cost import plain_cost, streams_cost
 from .features import DOUBLE, SINGLE, Recording
 from .refinement import GuidedPicture, Refinement, lay_out
-from .regions import LayoutError, bound_tokens, describe, guided_tokens
+from .regions import LayoutError, bound_tokens, guided_tokens
 from .replay import Replay
 from .trajectory import Recorder
 
-FAMILIES = {"Flux": "FLUX.1 (dev, schnell, Krea, Kontext, Fill and their fine-tunes)"}
-"""Model classes of ComfyUI whose blocks Soft Refinement and feature binding know, and what they are."""
-USUAL_SHARE = 0.25
-"""Share of the steps beyond which binding is warned of."""
+
+@dataclass(frozen=True)
+class Family:
+    """What the engine has to know of a family of models whose blocks it can hook.
+
+    least_text: tokens that its texts are padded to, at their start.
+    """
+
+    name: str
+    least_text: int = 0
+
+
+FAMILIES = {
+    "Flux": Family("FLUX.1 (dev, schnell, Krea, Kontext, Fill and their fine-tunes)"),
+    "Flux2": Family("FLUX.2 (dev, Klein)", least_text=512),
+    "Chroma": Family("Chroma"),
+}
+"""Families that Soft Refinement and feature binding know, by ComfyUI's model class."""
 
 
 def adapted(model) -> bool:
@@ -37,7 +54,11 @@ def family(model) -> str:
 class Run:
     """One sampling run: the specs laid out on its picture, and what happened.
 
+    blocks, hidden: of the network, None and 0 without an adapter; family: its class.
+    text_positions: whether the network gives text tokens positions, which begin anew for each region's text.
     replay: a recorded run to go beside this one; original: its specs, laid out on the same picture.
+    cost, plain_cost: of the forwards so far, and of the run without regions (cost.py).
+    advice: what a user should know of the layout.
     """
 
     bound: tuple[BoundRegion, ...]
@@ -45,6 +66,9 @@ class Run:
     size: tuple[int, int]
     patch: int
     blocks: dict[str, int] | None
+    hidden: int = 0
+    family: str = ""
+    text_positions: bool = False
     recorder: Recorder | None = None
     replay: Replay | None = None
     original: Run | None = None
@@ -54,6 +78,9 @@ class Run:
     bound_sigmas: set[float] = field(default_factory=set)
     streams: int = 0
     hits: int = 0
+    cost: float = 0.0
+    plain_cost: float = 0.0
+    advice: tuple[str, ...] = ()
     warned: set[str] = field(default_factory=set)
 
     @property
@@ -64,13 +91,13 @@ class Run:
     @property
     def appended_tokens(self) -> int:
         """The most tokens that a refinement adds to a forward: texts, and the second image stream."""
-
         states = any(region.features for region in self.bound)
 
         def added(guided: GuidedPicture) -> int:
             refinement = guided.refinement
             forks = refinement.published if refinement.delta < 1 else states and not guided.regional_only
-            return sum(text.shape[1] for text in guided.refinement.texts) + forks * self.tokens
+            least = FAMILIES[self.family].least_text
+            return sum(max(least, t.shape[1]) for t in refinement.texts) + forks * self.tokens
 
         return max(map(added, self.guided), default=0)
 
@@ -85,6 +112,13 @@ class Run:
         return (
             batch * tokens * states * model.diffusion_model.hidden_size * model.get_dtype_inference().itemsize
         )
+
+    def count(self, batch: int, text: int, image: int, streams: Streams | None, of_region: bool) -> None:
+        """Add a forward to the cost; text and image: its tokens without those of Soft Refinement."""
+        plain = batch * plain_cost(self.hidden, self.blocks, text, image)
+        self.cost += plain if streams is None else batch * streams_cost(self.hidden, self.blocks, streams)
+        if not of_region:
+            self.plain_cost += plain
 
     def warn(self, message: str) -> None:
         """Log a warning once a run."""
@@ -110,6 +144,7 @@ class Step:
     refinement: GuidedPicture | None = None
     record: Recording | None = None
     paste: tuple[Recording, ...] = ()
+    of_region: bool = False
 
 
 def lay_out_run(model, specs: tuple, noise: Tensor, sigmas: Tensor, continues: bool) -> Run:
@@ -125,6 +160,7 @@ def lay_out_run(model, specs: tuple, noise: Tensor, sigmas: Tensor, continues: b
     network = model.model.diffusion_model
     blocks = {DOUBLE: len(network.double_blocks), SINGLE: len(network.single_blocks)} if supported else None
     bound, guided, texts = [], [], 0
+    messages: list[str] = []
     for spec in specs:
         try:
             if isinstance(spec, Refinement):
@@ -133,30 +169,26 @@ def lay_out_run(model, specs: tuple, noise: Tensor, sigmas: Tensor, continues: b
                 )
                 cells = guided_tokens(spec.regions, width, height)
                 guided.append(lay_out(spec, cells, rows, columns, window, texts))
+                messages += advice.on_tokens(spec.node, spec.regions, cells, rows * columns)
+                messages += advice.on_cells(guided[-1], rows * columns)
                 texts += len(spec.regions)
             elif isinstance(spec, Binding) and not continues:
                 until = float(sigmas[min(spec.steps, len(sigmas) - 1)])
-                for tokens in bound_tokens(spec.regions, width, height):
+                boxes = bound_tokens(spec.regions, width, height)
+                messages += advice.on_tokens(spec.node, spec.regions, boxes, rows * columns)
+                for tokens in boxes:
                     bound.append(BoundRegion(len(bound), tokens, until, spec.features and supported, patch))
         except LayoutError as error:
             raise LayoutError(f"{spec.node}: {error}") from None
-    run = Run(tuple(bound), tuple(guided), tuple(noise.shape[-2:]), patch, blocks)
-    for picture in guided:
-        for number, cell in enumerate(picture.cells, 1):
-            if len(cell) == 0:
-                regions = picture.refinement.regions
-                run.warn(f"{describe(number, regions)} of Soft Refinement is hidden by later regions")
+    hidden = network.hidden_size if supported else 0
+    positions = bool(getattr(getattr(network, "params", None), "txt_ids_dims", ()))
+    size = tuple(noise.shape[-2:])
+    run = Run(tuple(bound), tuple(guided), size, patch, blocks, hidden, family(model), positions)
+    run.advice = tuple(messages)
     if continues and any(isinstance(spec, Binding) for spec in specs):
         logging.info(
             "RAG: this run continues an earlier one; regions are bound in a picture's first steps only"
         )
-    steps = len(sigmas) - 1
-    for spec in specs:
-        if isinstance(spec, Binding) and not continues and spec.steps > steps * USUAL_SHARE:
-            run.warn(
-                f"{spec.node} binds {min(spec.steps, steps)} of {steps} steps, more than a quarter: regions may look "
-                f"pasted in; bind_steps {max(1, int(steps * USUAL_SHARE))} is usually enough"
-            )
     if not supported and any(isinstance(spec, Binding) and spec.features for spec in specs):
         run.warn(f"features are not bound: there is no adapter for the family {family(model)}; latents are")
     return run
@@ -184,4 +216,11 @@ def report(run: Run, steps: int, name: str) -> str:
             f"{len(guided.cells)} cells ({share:.0%} of the tokens) refined with delta {guided.refinement.delta:g} "
             f"in {run.hits} of {sum(run.blocks.values())} blocks, {run.streams} image streams"
         )
+    if run.replay is not None:
+        parts.append("beside a recorded run")
+    if run.recorder is not None:
+        parts.append("recorded for Repaint")
+    if run.plain_cost:
+        cost = run.cost + (run.original.cost if run.original else 0)
+        parts.append(f"{cost / run.plain_cost:.2f} × the cost of a plain run")
     return "; ".join(parts)

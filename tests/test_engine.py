@@ -575,7 +575,7 @@ def test_a_guider_without_a_positive_prompt_is_refused(model, texts, setting):
 def test_a_hidden_region_is_named_in_the_log(model, texts, setting, caplog):
     twice = regions(texts, (CELLS[0], "S0"), (CELLS[0], "S1"), (CELLS[1], "S2"))
     sample(add_spec(model, Refinement(twice, 1.0)), *setting)
-    assert 'region 1 of 3 ("S0") of Soft Refinement is hidden by later regions' in caplog.text
+    assert 'Soft Refinement Attention: region 1 of 3 ("S0") is hidden by later regions' in caplog.text
 
 
 @pytest.mark.parametrize("steps, warned", [(1, False), (2, True)])
@@ -616,7 +616,6 @@ def test_a_foreign_batch_of_conditions_is_an_error(model, texts, setting):
         ({"hooks": object()}, "LoRA hooks"),
         ({"control": object()}, "a ControlNet"),
         ({"area": (1, 1, 0, 0)}, "an area"),
-        ({"attention_mask": 0}, "an attention mask"),
     ],
 )
 def test_what_a_refinement_text_cannot_carry_is_refused(texts, options, message):

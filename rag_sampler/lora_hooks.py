@@ -1,0 +1,42 @@
+"""LoRA hooks of bound regions: a region's own LoRA, in its own region.
+
+ComfyUI registers the hooks of the prompts that a guider is given before any wrapper runs; regions join only then.
+Their hooks are therefore registered on the clone of the MODEL that carries the regions, where ComfyUI finds them.
+"""
+
+from __future__ import annotations
+
+from comfy.hooks import EnumHookMode, EnumHookType, EnumWeightTarget, HookGroup, create_target_dict
+from comfy.samplers import get_total_hook_groups_in_conds
+
+from .regions import Region, describe
+
+
+def of_regions(regions: tuple[Region, ...], node: str) -> list:
+    """The LoRA hooks of all regions' conditioning; raises ValueError for hooks of another kind."""
+    found = []
+    for number, region in enumerate(regions, 1):
+        for _, options in region.conditioning:
+            for hook in options["hooks"].hooks if options.get("hooks") else ():
+                if hook.hook_type != EnumHookType.Weight:
+                    raise ValueError(
+                        f"{node}: the conditioning of {describe(number, regions)} carries a hook of the type "
+                        f"{hook.hook_type.value}; a region takes LoRA and model hooks (weights) only"
+                    )
+                found.append(hook)
+    return found
+
+
+def register(model, hooks: list) -> None:
+    """Make the hooks known to a MODEL clone, each once."""
+    target, registered = create_target_dict(EnumWeightTarget.Model), HookGroup()
+    for hook in hooks:
+        if hook.hook_ref not in model.hook_patches:
+            hook.add_hook_patches(model, model.model_options, target, registered)
+
+
+def keep_patched_weights(model, conds: dict[str, list]) -> None:
+    """Let ComfyUI keep the weights of every group of hooks once regions have made them several: computing them anew
+    at each switch is slow. ComfyUI sets the mode for one run, and takes it back after it."""
+    if get_total_hook_groups_in_conds(conds) > 1:
+        model.hook_mode = EnumHookMode.MaxSpeed

@@ -1,0 +1,96 @@
+"""What a run tells of itself: one line of what was done, and warnings that name the cause, once a run."""
+
+import logging
+import re
+
+import pytest
+import torch
+from rag_pack.rag_sampler.binding import Binding
+from rag_pack.rag_sampler.engine import add_spec
+from rag_pack.rag_sampler.layout import Box, Cell
+from rag_pack.rag_sampler.refinement import Refinement
+from rag_pack.rag_sampler.regions import Region
+from tiny import conditioning, noise_for, sample, schedule
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+LEFT, RIGHT = Cell(0, 0, 0.5, 1), Cell(0.5, 0, 1, 1)
+STEPS = 8
+
+
+@pytest.fixture
+def setting(model, texts):
+    return conditioning(texts, "G0"), noise_for(32, 32), schedule(model, STEPS)
+
+
+def region(texts, shape, text: str | None = "a thing") -> Region:
+    return Region(shape, conditioning(texts, "S0"), text)
+
+
+def warnings_of(caplog, run) -> list[str]:
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        run()
+    return [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (lambda t: Refinement((region(t, LEFT), region(t, RIGHT)), 0.0), "delta 0 and changes nothing"),
+        (lambda t: Binding((region(t, Box(0, 0, 0.5, 1)),), 0), "bind_steps 0 and changes nothing"),
+        (lambda t: Binding((region(t, Box(0, 0, 0.5, 1)),), 9), "bind_steps 9, but the run has 8 steps"),
+        (lambda t: Binding((region(t, Box(0, 0, 0.5, 1)),), 3), "binds 3 of 8 steps, more than a quarter"),
+        (
+            lambda t: Binding((region(t, Box(0, 0, 0.5, 1), " "),), 1),
+            "the prompt of region 1 of 1 .* is empty",
+        ),
+        (lambda t: Binding((region(t, Box(0, 0, 0.1, 0.1)),), 1), r"1 of 256 tokens \(0.4% of the picture\)"),
+        (lambda t: Refinement((region(t, LEFT),), 1.0), "50% of the picture lies in no region"),
+    ],
+)
+def test_each_cause_is_warned_of_once(model, texts, setting, caplog, spec, message):
+    patched = add_spec(model, spec(texts))
+    for _ in range(2):
+        found = warnings_of(caplog, lambda: sample(patched, *setting))
+        assert len(found) == 1 and re.search(message, found[0]), found
+
+
+def test_a_sound_layout_is_not_warned_of(model, texts, setting, caplog):
+    patched = add_spec(model, Binding((region(texts, Box(0, 0, 0.5, 1), None),), 2))
+    patched = add_spec(patched, Refinement((region(texts, LEFT), region(texts, RIGHT)), 1.0))
+    assert warnings_of(caplog, lambda: sample(patched, *setting)) == []
+
+
+def test_one_line_tells_what_was_done(model, texts, setting, caplog):
+    patched = add_spec(model, Binding((region(texts, Box(0, 0, 0.5, 0.5)),), 2))
+    patched = add_spec(patched, Refinement((region(texts, LEFT), region(texts, RIGHT)), 0.5))
+    with caplog.at_level(logging.INFO):
+        sample(patched, *setting)
+    (line,) = (r.getMessage() for r in caplog.records if r.getMessage().startswith("RAG: Flux"))
+    assert "1 regions (25% of the tokens) bound at 2 of 8 steps with features" in line
+    assert "2 cells (100% of the tokens) refined with delta 0.5 in 5 of 5 blocks, 2 image streams" in line
+    assert "× the cost of a plain run" in line
+
+
+def test_the_cost_in_the_log_is_what_a_counter_counts(model, texts, setting, caplog):
+    def attention(q, k, v, *args, **kwargs) -> int:
+        return sdpa_flop_count(q, k, v)
+
+    kernel = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention}
+
+    def flops(model) -> int:
+        with FlopCounterMode(display=False, custom_mapping=kernel) as counter:
+            sample(model, *setting)
+        return counter.get_total_flops()
+
+    plain = flops(model)
+    boxes = (region(texts, Box(0, 0, 0.5, 0.5)), region(texts, Box(0.5, 0.5, 0.5, 0.5)))
+    for delta, published in ((1.0, True), (0.5, True), (0.5, False)):
+        cells = (region(texts, LEFT), region(texts, RIGHT))
+        patched = add_spec(add_spec(model, Binding(boxes, 2)), Refinement(cells, delta, published=published))
+        caplog.clear()
+        with caplog.at_level(logging.INFO):
+            counted = flops(patched) / plain
+        (line,) = (r.getMessage() for r in caplog.records if "× the cost" in r.getMessage())
+        told = float(line.rsplit("; ", 1)[1].split(" ×")[0])
+        assert told == pytest.approx(counted, rel=0.06), line

@@ -1,0 +1,131 @@
+"""Each family of models on a tiny random checkpoint: identities of refinement and binding with stock runs."""
+
+import families
+import pytest
+import torch
+from rag_pack.rag_sampler.binding import Binding
+from rag_pack.rag_sampler.engine import add_spec
+from rag_pack.rag_sampler.layout import Box, Cell
+from rag_pack.rag_sampler.refinement import Refinement
+from rag_pack.rag_sampler.regions import Region
+from tiny import basic_guider, cfg_guider, run, sample, schedule
+
+NAMES = [*families.CONFIGS, "Chroma"]
+STEPS = 4
+ROWS, COLUMNS = 6, 8
+WHOLE, LEFT, RIGHT = Cell(0, 0, 1, 1), Cell(0, 0, 0.5, 1), Cell(0.5, 0, 1, 1)
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def family(request, tmp_path_factory):
+    """Name, MODEL, base prompt, noise and schedule."""
+    with torch.inference_mode():
+        model = families.load(request.param, tmp_path_factory.mktemp("models"))
+        options = {}
+        if request.param == "FLUX.1-Fill":
+            picture = torch.randn(1, 16, 2 * ROWS, 2 * COLUMNS, generator=torch.Generator().manual_seed(9))
+            mask = torch.zeros(1, 1, 16 * ROWS, 16 * COLUMNS)
+            mask[..., 32:, 16:] = 1
+            options = {"concat_latent_image": picture, "concat_mask": mask}
+        base = families.conditioning(1, **options)
+        return request.param, model, base, families.noise(model, ROWS, COLUMNS), schedule(model, STEPS)
+
+
+def of_text(base: list, conditioning: list) -> list:
+    """A text with the base prompt's other options."""
+    return [[conditioning[0][0], base[0][1]]]
+
+
+def test_delta_0_is_the_stock_run(family):
+    _, model, base, noise, sigmas = family
+    cells = (Region(LEFT, families.conditioning(2)), Region(RIGHT, families.conditioning(3)))
+    refined = sample(add_spec(model, Refinement(cells, 0.0)), base, noise, sigmas)
+    assert torch.equal(refined, sample(model, base, noise, sigmas))
+
+
+def test_one_cell_over_the_picture_is_the_stock_run_with_its_text(family):
+    _, model, base, noise, sigmas = family
+    own = families.conditioning(2, tokens=27)
+    refined = sample(add_spec(model, Refinement((Region(WHOLE, own),), 1.0)), base, noise, sigmas)
+    stock = sample(model, of_text(base, own), noise, sigmas)
+    torch.testing.assert_close(refined, stock, rtol=0, atol=1e-5)
+    assert not torch.allclose(stock, sample(model, base, noise, sigmas), atol=1e-2)
+
+
+@pytest.mark.parametrize("published", [True, False])
+@pytest.mark.parametrize("delta", [0.5, 1.0])
+def test_the_same_text_everywhere_is_the_stock_run(family, delta, published):
+    """Every text's positions begin anew, where the family has any; the fork is dropped at the end."""
+    _, model, base, noise, sigmas = family
+    cells = tuple(Region(cell, families.conditioning(1)) for cell in (LEFT, RIGHT))
+    refined = sample(add_spec(model, Refinement(cells, delta, published=published)), base, noise, sigmas)
+    torch.testing.assert_close(refined, sample(model, base, noise, sigmas), rtol=0, atol=2e-5)
+
+
+def test_texts_of_cells_matter(family):
+    _, model, base, noise, sigmas = family
+    texts = families.conditioning(2), families.conditioning(3)
+    one, other = (
+        tuple(Region(cell, text) for cell, text in zip((LEFT, RIGHT), order, strict=True))
+        for order in (texts, texts[::-1])
+    )
+    runs = [sample(add_spec(model, Refinement(cells, 0.5)), base, noise, sigmas) for cells in (one, other)]
+    assert all(torch.isfinite(r).all() for r in runs)
+    assert not torch.allclose(*runs, atol=1e-3)
+
+
+def test_a_box_over_the_picture_is_the_stock_run_with_its_prompt(family):
+    _, model, base, noise, sigmas = family
+    own = families.conditioning(4, tokens=31)
+    bound = sample(add_spec(model, Binding((Region(Box(0, 0, 1, 1), own),), STEPS)), base, noise, sigmas)
+    inherited = {k: v for k, v in base[0][1].items() if k.startswith("concat")}
+    stock = sample(model, [[own[0][0], {**own[0][1], **inherited}]], noise, sigmas)
+    torch.testing.assert_close(bound, stock, rtol=0, atol=1e-5)
+
+
+def test_a_bound_box_is_the_stock_run_of_its_crop(family):
+    name, model, base, noise, sigmas = family
+    own = families.conditioning(4)
+    spec = Binding((Region(Box(0, 0, 0.5, 1), own),), 1, features=False)
+    _, predictions = run(basic_guider(add_spec(model, spec), base), noise, sigmas)
+    half = noise.shape[-1] // 2
+    options = own[0][1]
+    if name == "FLUX.1-Fill":
+        given = base[0][1]
+        options = {
+            **options,
+            "concat_latent_image": given["concat_latent_image"][..., :half],
+            "concat_mask": given["concat_mask"][..., : given["concat_mask"].shape[-1] // 2],
+        }
+    _, alone = run(basic_guider(model, [[own[0][0], options]]), noise[..., :half], sigmas)
+    torch.testing.assert_close(predictions[0][..., :half], alone[0], rtol=0, atol=1e-5)
+
+
+def test_binding_and_refinement_with_a_negative(family):
+    """True CFG, as Chroma wants it: both orders of the nodes agree, and everything is finite."""
+    _, model, base, noise, sigmas = family
+    cells = (Region(LEFT, families.conditioning(2)), Region(RIGHT, families.conditioning(3)))
+    boxes = (Region(Box(0, 0, 0.5, 0.5), families.conditioning(4)),)
+    binding, refinement = Binding(boxes, 2), Refinement(cells, 0.5)
+    negative = of_text(base, families.conditioning(5))
+    runs = [
+        run(cfg_guider(add_spec(add_spec(model, a), b), base, negative, 3.0), noise, sigmas)[0]
+        for a, b in ((binding, refinement), (refinement, binding))
+    ]
+    assert torch.equal(*runs) and torch.isfinite(runs[0]).all()
+
+
+def test_a_reference_latent_is_kept_whole(tmp_path):
+    """Kontext: the reference's tokens follow the picture's and belong to no cell."""
+    with torch.inference_mode():
+        model = families.load("FLUX.1-dev", tmp_path)
+        reference = torch.randn(1, 16, 8, 8, generator=torch.Generator().manual_seed(6))
+        base = families.conditioning(1, reference_latents=[reference])
+        noise, sigmas = families.noise(model, ROWS, COLUMNS), schedule(model, STEPS)
+        cells = tuple(Region(cell, families.conditioning(1)) for cell in (LEFT, RIGHT))
+        refined = sample(add_spec(model, Refinement(cells, 0.5)), base, noise, sigmas)
+        torch.testing.assert_close(refined, sample(model, base, noise, sigmas), rtol=0, atol=2e-5)
+        own = families.conditioning(2)
+        bound = sample(add_spec(model, Binding((Region(Box(0, 0, 1, 1), own),), STEPS)), base, noise, sigmas)
+        stock = sample(model, [[own[0][0], {**own[0][1], "reference_latents": [reference]}]], noise, sigmas)
+        torch.testing.assert_close(bound, stock, rtol=0, atol=1e-5)

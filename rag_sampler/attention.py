@@ -38,6 +38,7 @@ class Streams:
     image: image tokens, reference images included.
     cells: image token numbers of each region, [n_r] each, disjoint.
     rest: image token numbers of no region.
+    masks: additive masks [T_r + n_r, T_r + image] of regions that bring one, else None; empty for none at all.
     """
 
     texts: tuple[int, ...]
@@ -46,6 +47,7 @@ class Streams:
     rest: Tensor
     delta: float
     forked: bool
+    masks: tuple[Tensor | None, ...] = ()
     hits: int = 0
 
     @property
@@ -84,8 +86,9 @@ def regional_attention(
     if streams.delta < 1 or len(streams.rest):
         base_rows = streams.rest if streams.delta == 1 else slice(None)
         out_main[:, :, base_rows] = read(texts[0], main, base_rows, _mask_rows(mask, texts[0], base_rows))
-    for text, cell in zip(texts[1:], streams.cells, strict=True):
-        regional = read(text, guided, cell)
+    masks = streams.masks or (None,) * len(streams.cells)
+    for text, cell, own in zip(texts[1:], streams.cells, masks, strict=True):
+        regional = read(text, guided, cell, None if own is None else own.to(q))
         if forked:
             out_guided[:, :, cell] = regional
         if streams.delta < 1:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
+from comfy.conds import CONDRegular
+from comfy.utils import upscale_dit_mask
 from torch import Tensor
 
 from .regions import Region, TokenRegion, describe, spread
@@ -29,10 +31,8 @@ INHERITED = (
 """What a region's entry takes from the base prompt's when it does not bring it itself."""
 
 _CANNOT_CARRY = {
-    "hooks": "LoRA hooks, which Hard Binding cannot switch for a region",
     "area": "an area of its own; the region node says where it lies",
     "mask": "a mask of its own; the region node says where it lies",
-    "attention_mask": "an attention mask (Redux with attn_bias); use the strength type multiply",
 }
 
 
@@ -175,7 +175,10 @@ class BoundRegion:
         """A processed entry without what belongs to the whole picture, its ControlNet cropped."""
         dropped = ("set_area_to_bounds", "default", "control")
         plain = {key: value for key, value in entry.items() if key not in dropped}
-        plain["model_conds"] = {k: v for k, v in entry["model_conds"].items() if k != "attention_mask"}
+        if "attention_mask" in entry:
+            size, box = entry.get("attention_mask_img_shape", (1, 1)), self.tokens.box
+            mask = upscale_dit_mask(entry["attention_mask"], size, (box.height, box.width))
+            plain["model_conds"] = {**entry["model_conds"], "attention_mask": CONDRegular(mask)}
         control = entry.get("control") if REGION in entry else self.controls.get(id(entry.get("control")))
         return plain if control is None else {**plain, "control": control}
 

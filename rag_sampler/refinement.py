@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from comfy.utils import upscale_dit_mask
 from torch import Tensor
+from torch.nn.functional import pad
 
 from .attention import Streams
 from .regions import Region, TokenRegion, describe
@@ -23,7 +25,6 @@ _CANNOT_CARRY = {
     "end_percent": "a time range",
     "reference_latents": "reference latents",
     "concat_latent_image": "an inpainting latent",
-    "attention_mask": "an attention mask (Redux with attn_bias)",
 }
 
 
@@ -84,6 +85,7 @@ class GuidedPicture:
     rest: image token numbers of no region.
     window: sigmas between which it works, (from, down to).
     first_text: place of its first text among the texts of all refinements of the run.
+    masks: attention masks [T_r + n_r, T_r + image] that regions bring (Redux with attn_bias), additive; or None.
     """
 
     refinement: Refinement
@@ -91,6 +93,7 @@ class GuidedPicture:
     rest: Tensor
     window: tuple[float, float]
     first_text: int
+    masks: tuple[Tensor | None, ...]
 
     def active(self, sigma: float) -> bool:
         start, end = self.window
@@ -127,6 +130,7 @@ class GuidedPicture:
             rest=rest,
             delta=delta,
             forked=self.refinement.published if delta < 1 else bound and not self.regional_only,
+            masks=tuple(mask if mask is None else pad(mask, (0, references)) for mask in self.masks),
         )
         base = [context] if read_base else []
         return torch.cat([*base, *(text.to(context) for text in texts)], 1), streams
@@ -143,4 +147,17 @@ def lay_out(
         part.masked_fill_(torch.tensor(True) if region.own is None else region.own.cpu(), number)
     owner = owner.flatten()
     cells = tuple((owner == number).nonzero()[:, 0] for number in range(1, len(regions) + 1))
-    return GuidedPicture(refinement, cells, (owner == 0).nonzero()[:, 0], window, first_text)
+    masks = tuple(
+        _mask(region, cell, rows, columns) for region, cell in zip(refinement.regions, cells, strict=True)
+    )
+    return GuidedPicture(refinement, cells, (owner == 0).nonzero()[:, 0], window, first_text, masks)
+
+
+def _mask(region: Region, cell: Tensor, rows: int, columns: int) -> Tensor | None:
+    """The rows of a region's attention mask that belong to its text and its image tokens."""
+    text, options = region.conditioning[0]
+    if options.get("attention_mask") is None:
+        return None
+    size = options.get("attention_mask_img_shape", (1, 1))
+    mask = upscale_dit_mask(options["attention_mask"], size, (rows, columns))[0]
+    return torch.cat((mask[: text.shape[1]], mask[text.shape[1] :][cell]))

@@ -1,0 +1,71 @@
+"""Redux-style conditioning: a longer text with a bias on its image tokens, in binding and in refinement."""
+
+import pytest
+import torch
+from rag_pack.rag_sampler.binding import Binding
+from rag_pack.rag_sampler.engine import add_spec
+from rag_pack.rag_sampler.layout import Box, Cell
+from rag_pack.rag_sampler.refinement import Refinement
+from rag_pack.rag_sampler.regions import Region
+from tiny import basic_guider, cfg_guider, conditioning, noise_for, run, sample, schedule
+
+WHOLE = Cell(0, 0, 1, 1)
+STEPS, EXTRA = 4, 9
+
+
+@pytest.fixture
+def setting(model, texts):
+    return conditioning(texts, "G0"), noise_for(16, 24), schedule(model, STEPS)
+
+
+def redux(texts, key: str, strength: float | None) -> list:
+    """What StyleModelApply makes: tokens appended to the text, and for attn_bias a mask on them."""
+    ((text, options),) = conditioning(texts, key)
+    image = torch.randn(1, EXTRA, text.shape[2], generator=torch.Generator().manual_seed(5))
+    longer, count = torch.cat((text, image), 1), text.shape[1]
+    if strength is None:
+        return [[longer, options]]
+    mask = torch.zeros(1, count + EXTRA + 1, count + EXTRA + 1)
+    mask[:, :count, count:-1] = mask[:, -1:, count:-1] = torch.log(torch.tensor(strength))
+    return [[longer, {**options, "attention_mask": mask, "attention_mask_img_shape": (1, 1)}]]
+
+
+@pytest.mark.parametrize("strength", [None, 0.3])
+def test_a_bound_region_is_the_stock_run_with_it(model, texts, setting, strength):
+    base, noise, sigmas = setting
+    region = Region(Box(0, 0, 0.5, 1), redux(texts, "H0", strength))
+    _, predictions = run(
+        basic_guider(add_spec(model, Binding((region,), 1, features=False)), base), noise, sigmas
+    )
+    _, alone = run(basic_guider(model, redux(texts, "H0", strength)), noise[..., :12], sigmas)
+    torch.testing.assert_close(predictions[0][..., :12], alone[0], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("strength", [None, 0.3])
+def test_one_refined_cell_is_the_stock_run_with_it(model, texts, setting, strength):
+    base, noise, sigmas = setting
+    own = redux(texts, "S0", strength)
+    refined = sample(add_spec(model, Refinement((Region(WHOLE, own),), 1.0)), *setting)
+    stock = [[own[0][0], {**own[0][1], "pooled_output": base[0][1]["pooled_output"]}]]
+    torch.testing.assert_close(refined, sample(model, stock, noise, sigmas), rtol=0, atol=1e-5)
+
+
+def test_the_bias_matters_and_stays_in_its_cell(model, texts, setting):
+    cells = Cell(0, 0, 0.5, 1), Cell(0.5, 0, 1, 1)
+
+    def first_block(strength: float) -> torch.Tensor:
+        regions = Region(cells[0], redux(texts, "S0", strength)), Region(cells[1], redux(texts, "S1", None))
+        return sample(add_spec(model, Refinement(regions, 0.5)), *setting)
+
+    assert not torch.allclose(first_block(0.2), first_block(1.0), atol=1e-3)
+
+
+def test_the_base_prompts_mask_is_kept_on_a_regions_crop(model, texts, setting):
+    """With cfg the negative runs on the region's crop with its own mask, as the stock run of that crop does."""
+    base, noise, sigmas = setting
+    negative = redux(texts, "G1", 0.3)
+    region = Region(Box(0, 0, 0.5, 1), conditioning(texts, "H0"))
+    bound = add_spec(model, Binding((region,), 1, features=False))
+    _, predictions = run(cfg_guider(bound, base, negative, 3.0), noise, sigmas)
+    _, alone = run(cfg_guider(model, conditioning(texts, "H0"), negative, 3.0), noise[..., :12], sigmas)
+    torch.testing.assert_close(predictions[0][..., :12], alone[0], rtol=0, atol=1e-5)

@@ -111,7 +111,7 @@ class RAGSoftRefinementAttention(io.ComfyNode):
             category=CATEGORY,
             description=(
                 "Inside each region the picture listens to the region's text, while the whole stays one picture. "
-                "For the FLUX.1 family, under every sampler."
+                "For FLUX.1, FLUX.2 and Chroma, under every sampler."
             ),
             search_aliases=[*SEARCH, "soft refinement"],
             inputs=[

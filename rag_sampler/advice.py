@@ -16,6 +16,7 @@ SMALL_SHARE = 0.02
 
 def on_specs(specs: tuple, steps: int) -> Iterator[str]:
     """What the settings alone tell; specs that change nothing included."""
+    usual = max(1, int(steps * USUAL_SHARE))
     for spec in specs:
         if isinstance(spec, Refinement) and spec.delta == 0:
             yield f"{spec.node} has delta 0 and changes nothing"
@@ -23,10 +24,10 @@ def on_specs(specs: tuple, steps: int) -> Iterator[str]:
             yield f"{spec.node} has bind_steps 0 and changes nothing"
         elif isinstance(spec, Binding) and spec.steps > steps:
             yield f"{spec.node} has bind_steps {spec.steps}, but the run has {steps} steps; all are bound"
-        elif isinstance(spec, Binding) and spec.steps > steps * USUAL_SHARE:
+        elif isinstance(spec, Binding) and spec.steps > usual:
             yield (
                 f"{spec.node} binds {spec.steps} of {steps} steps, more than a quarter: regions may look pasted in; "
-                f"bind_steps {max(1, int(steps * USUAL_SHARE))} is usually enough"
+                f"bind_steps {usual} is usually enough"
             )
         if isinstance(spec, Binding | Refinement):
             for number, region in enumerate(spec.regions, 1):

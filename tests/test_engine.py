@@ -578,11 +578,13 @@ def test_a_hidden_region_is_named_in_the_log(model, texts, setting, caplog):
     assert 'Soft Refinement Attention: region 1 of 3 ("S0") is hidden by later regions' in caplog.text
 
 
-@pytest.mark.parametrize("steps, warned", [(1, False), (2, True)])
-def test_binding_more_than_a_quarter_of_the_steps_is_warned_of(model, texts, setting, caplog, steps, warned):
+@pytest.mark.parametrize("bound, steps, warned", [(1, 1, False), (1, 4, False), (2, 4, True), (2, 8, False)])
+def test_binding_more_than_a_quarter_of_the_steps_is_warned_of(
+    model, texts, setting, caplog, bound, steps, warned
+):
     base, noise, _ = setting
-    sample(add_spec(model, Binding(boxes(texts), steps)), base, noise, schedule(model, 4))
-    assert (f"Hard Binding binds {steps} of 4 steps, more than a quarter" in caplog.text) == warned
+    sample(add_spec(model, Binding(boxes(texts), bound)), base, noise, schedule(model, steps))
+    assert (f"Hard Binding binds {bound} of {steps} steps, more than a quarter" in caplog.text) == warned
 
 
 def test_a_region_under_a_token_fails_before_the_first_step(model, texts, setting):

@@ -24,11 +24,13 @@ class Region:
 
     conditioning: ComfyUI's CONDITIONING list, [[text [1, T, C], options], ...].
     text: the prompt, for previews and messages; None when a conditioning was connected.
+    color: "#rrggbb" for previews; empty for that of its place in the list.
     """
 
     shape: Box | Cell | Mask
     conditioning: list
     text: str | None = None
+    color: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,7 @@ from pathlib import Path
 import folder_paths
 from comfy_api.latest import ComfyExtension
 
+from .canvas import RAGRegionCanvas
 from .demo import RAGDemoCLIPLoader
 from .layout import RAGLayoutPreview, RAGRegionsToMask
 from .patches import RAGHardBinding, RAGSoftRefinementAttention
@@ -23,6 +24,7 @@ class RAGExtension(ComfyExtension):
 
     async def get_node_list(self) -> list:
         return [
+            RAGRegionCanvas,
             RAGRegionBox,
             RAGRegionMask,
             RAGSplitRatioLayout,

@@ -15,6 +15,7 @@ SEARCH = [
     "regional prompting",
     "region",
     "area prompt",
+    "area conditioning",
     "attention couple",
     "layout",
 ]
@@ -55,6 +56,20 @@ def conditioning_input() -> io.Input:
         optional=True,
         tooltip="In place of clip and text: any conditioning, such as Redux. Soft Refinement reads its text alone.",
     )
+
+
+def style_input() -> io.Input:
+    return io.String.Input(
+        "style",
+        default="",
+        optional=True,
+        tooltip='Added to every prompt, for example "oil painting, warm light".',
+    )
+
+
+def with_style(prompt: str, style: str) -> str:
+    """The prompt with the style behind it."""
+    return ", ".join(part for part in (prompt, style.strip()) if part)
 
 
 def size_inputs() -> list[io.Input]:

@@ -24,7 +24,9 @@ from .common import (
     named,
     regions_output,
     source,
+    style_input,
     text_input,
+    with_style,
 )
 
 
@@ -155,12 +157,7 @@ class RAGSplitRatioLayout(io.ComfyNode):
                     tooltip="One prompt for each cell in reading order, with the word BREAK between them.",
                 ),
                 io.Clip.Input("clip", tooltip="Encodes the prompts, as CLIP Text Encode does."),
-                io.String.Input(
-                    "style",
-                    default="",
-                    optional=True,
-                    tooltip='Added to the prompt of every cell, for example "oil painting, warm light".',
-                ),
+                style_input(),
                 append_input(),
             ],
             outputs=[regions_output()],
@@ -182,7 +179,6 @@ class RAGSplitRatioLayout(io.ComfyNode):
         with named(cls.NAME):
             cells, prompts = parse_split_ratio(split_ratio), split_prompts(text)
             match_prompts(cells, prompts)
-            if style.strip():
-                prompts = [f"{prompt}, {style.strip()}" if prompt else style.strip() for prompt in prompts]
+            prompts = [with_style(prompt, style) for prompt in prompts]
             new = [Region(cell, encode(clip, text), text) for cell, text in zip(cells, prompts, strict=True)]
             return _appended(regions, *new)

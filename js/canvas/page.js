@@ -1,0 +1,68 @@
+/** How widgets live in ComfyUI's page, in both of its renderers. */
+
+import { api } from "../../../scripts/api.js";
+import { app } from "../../../scripts/app.js";
+
+/** Run a function after a method of an object, whoever set that. */
+export function chain(object, name, after) {
+  const before = object[name];
+  object[name] = function (...args) {
+    const result = before?.apply(this, args);
+    after.apply(this, args);
+    return result;
+  };
+}
+
+/** Whether nodes are drawn as elements ("Nodes 2.0") and not on the canvas. */
+const drawnAsElements = () => Boolean(window.LiteGraph?.vueNodesMode);
+
+/** Call back when the graph has changed or another graph is shown, undo, redo and subgraphs included. */
+export function onGraphChange(callback) {
+  api.addEventListener("graphChanged", callback);
+  app.canvas.canvas.addEventListener("litegraph:set-graph", () => setTimeout(callback));
+}
+
+/**
+ * Keep presses on an element from dragging the node, and hand on to the graph what is meant for it: on the classic
+ * canvas an element over it swallows the wheel and the middle button. Nodes 2.0 hands them on by itself.
+ */
+export function forwardToGraph(element) {
+  const scrolls = (event) => event.target.closest("[data-capture-wheel]")?.contains(document.activeElement);
+  element.addEventListener(
+    "wheel",
+    (event) => {
+      if (drawnAsElements() || scrolls(event)) return;
+      event.preventDefault();
+      app.canvas.processMouseWheel(event);
+    },
+    { passive: false },
+  );
+  for (const [type, process] of [
+    ["pointerdown", "processMouseDown"],
+    ["pointermove", "processMouseMove"],
+    ["pointerup", "processMouseUp"],
+  ]) {
+    element.addEventListener(type, (event) => {
+      const middle = type === "pointermove" ? event.buttons === 4 : event.button === 1;
+      if (!middle) {
+        if (type === "pointerdown") event.stopPropagation();
+      } else if (!drawnAsElements()) app.canvas[process](event);
+    });
+  }
+}
+
+/**
+ * After undo, Nodes 2.0 may go on showing the element of the node that is gone, and everything done there would be
+ * lost. Put the living node's element in its place, now and when the page has settled.
+ */
+export function healElement(node, element) {
+  for (const wait of [0, 60, 300]) setTimeout(() => healNow(node, element), wait);
+}
+
+function healNow(node, element) {
+  if (!drawnAsElements() || element.isConnected) return;
+  // A widget of a node that is gone must not take the place of the living one.
+  if (app.canvas.graph?.getNodeById(node.id) !== node) return;
+  const shown = document.querySelector(`[data-node-id="${node.id}"] .${element.classList[0]}`);
+  if (shown && shown !== element) shown.replaceWith(element);
+}

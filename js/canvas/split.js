@@ -1,0 +1,110 @@
+/** Split ratios: a layout as text, and the boxes that it makes. The grammar is that of rag_sampler/layout.py. */
+
+import { snap, TOKEN } from "./geometry.js";
+
+/** The ratios that the split menu offers: a key of texts.js, and the text. */
+export const SPLITS = [
+  ["split.columns2", "1, 1"],
+  ["split.columns3", "1, 1, 1"],
+  ["split.rows2", "1; 1"],
+  ["split.rows3", "1; 1; 1"],
+  ["split.grid2", "1, 1, 1; 1, 1, 1"],
+  ["split.grid3", "1, 1, 1, 1; 1, 1, 1, 1; 1, 1, 1, 1"],
+];
+
+/** A split ratio that cannot be read: where (from 0) and what stands there; the message is a key of texts.js. */
+export class RatioError extends Error {
+  constructor(key, start, end, word) {
+    super(key);
+    Object.assign(this, { key, start, end, word });
+  }
+}
+
+/**
+ * The cells of a split ratio in reading order.
+ *
+ * ";" separates rows and "," values. Without ";" the values are the widths of the columns of one row. With ";"
+ * each row begins with its height, followed by the widths of its cells; a row of one value is one cell.
+ * @param {string} text
+ * @returns {import("./value.js").Box[]}
+ * @throws {RatioError}
+ */
+export function parseRatio(text) {
+  if (!text.trim()) throw new RatioError("ratio.empty", 0, text.length, "");
+  const rows = pieces(text, 0, text.length, ";").map(([start, end]) =>
+    pieces(text, start, end, ",").map(([from, to]) => value(text, from, to)),
+  );
+  const heights = rows.length === 1 ? [1] : rows.map((row) => row[0]);
+  const widths = rows.length === 1 ? rows : rows.map((row) => (row.length > 1 ? row.slice(1) : [1]));
+  const tops = edges(heights);
+  return widths.flatMap((row, index) =>
+    edges(row).map(([left, right]) => {
+      const [top, bottom] = tops[index];
+      return { x: left, y: top, w: right - left, h: bottom - top };
+    }),
+  );
+}
+
+/** The prompts between the words BREAK, without the white space around them. */
+export function splitPrompts(text) {
+  return text.split(/(?<![\p{L}\p{N}_])BREAK(?![\p{L}\p{N}_])/u).map((piece) => piece.trim());
+}
+
+/**
+ * The parts of a box, their edges on the grid of tokens; null if one of them is left with no token.
+ * @param {import("./value.js").Box} box
+ * @param {import("./value.js").Box[]} cells
+ * @param {import("./geometry.js").Size} size
+ */
+export function splitBox(box, cells, { width, height }) {
+  const parts = cells.map((cell) => {
+    const x0 = snap(box.x + cell.x * box.w, width);
+    const x1 = snap(box.x + (cell.x + cell.w) * box.w, width);
+    const y0 = snap(box.y + cell.y * box.h, height);
+    const y1 = snap(box.y + (cell.y + cell.h) * box.h, height);
+    return { x: x0, y: y0, w: x1 - x0, h: y1 - y0 };
+  });
+  const fits = (part) => part.w * width > TOKEN - 0.01 && part.h * height > TOKEN - 0.01;
+  return parts.every(fits) ? parts : null;
+}
+
+/** The stretches of text[start, end) between separators, as [start, end]. */
+function pieces(text, start, end, separator) {
+  const found = [];
+  let from = start;
+  for (let at = start; at <= end; at++) {
+    if (at < end && text[at] !== separator) continue;
+    found.push([from, at]);
+    from = at + 1;
+  }
+  return found;
+}
+
+const NUMBER = /^(\d+\.?\d*|\.\d+)(e[+-]?\d+)?(?:\s*\/\s*(\d+\.?\d*|\.\d+)|\s*(%))?$/i;
+
+/** A positive number, fraction ("1/3") or percentage ("50%"). */
+function value(text, from, to) {
+  const word = text.slice(from, to).trim();
+  const match = NUMBER.exec(word);
+  if (match) {
+    const [, number, exponent, divisor, percent] = match;
+    const found = Number(number + (exponent ?? "")) / (percent ? 100 : Number(divisor ?? 1));
+    if (Number.isFinite(found) && found > 0) return found;
+  }
+  if (!word) throw new RatioError("ratio.missing", from, to, word);
+  const start = from + text.slice(from, to).indexOf(word);
+  throw new RatioError("ratio.word", start, start + word.length, word);
+}
+
+/** Start and end of each part when sizes fill 0..1; the last one ends at 1 exactly. */
+function edges(sizes) {
+  const total = sizes.reduce((sum, size) => sum + size, 0);
+  let reached = 0;
+  let last = 0;
+  return sizes.map((size, index) => {
+    const from = last;
+    reached += size;
+    last = index === sizes.length - 1 ? 1 : reached / total;
+    return [from, last];
+  });
+}

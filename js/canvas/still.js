@@ -1,0 +1,112 @@
+/** A layout to look at, in the node that makes it: cells of a split ratio, or a box among the ones before it. */
+
+import { app } from "../../../scripts/app.js";
+import { inkOn } from "./color.js";
+import { h, place } from "./dom.js";
+import { isLinked, pictureSize, regionsOf, widgetOf, widgetValue } from "./graph.js";
+import { chain, forwardToGraph, healElement, onGraphChange } from "./page.js";
+import { parseRatio, splitPrompts } from "./split.js";
+import { addStyle } from "./style.js";
+import { say, setLanguage } from "./texts.js";
+import { ratioFault } from "./toolbar.js";
+
+const HEIGHT = 110;
+
+/** @type {Set<Still>} Those that are on a graph. */
+const stills = new Set();
+
+/** Nodes that get a preview -> their widgets that it follows. */
+const FOLLOWED = {
+  RAGSplitRatioLayout: ["split_ratio", "text"],
+  RAGRegionBox: ["x", "y", "width", "height", "text"],
+};
+
+class Still {
+  constructor(node) {
+    this.node = node;
+    this.paper = h("div", { class: "rag-paper" });
+    this.fault = h("div", { class: "rag-fault" });
+    this.root = h("div", { class: "rag-still" }, h("div", { class: "rag-stage" }, this.paper), this.fault);
+    const options = { serialize: false, getMinHeight: () => HEIGHT, hideOnZoom: false, socketless: true };
+    const widget = node.addDOMWidget("layout_preview", "RAG_STILL", this.root, { ...options, getValue: () => "" });
+    widget.serialize = false; // not in the workflow; the option keeps it out of the prompt
+    forwardToGraph(this.root);
+    chain(node, "onAdded", () => this.#added());
+    chain(node, "onConfigure", () => this.#added());
+    chain(node, "onConnectionsChange", () => setTimeout(() => this.refresh()));
+    chain(node, "onRemoved", () => stills.delete(this));
+    for (const name of FOLLOWED[node.comfyClass]) {
+      const followed = widgetOf(node, name);
+      if (followed) chain(followed, "callback", () => refreshAll());
+    }
+  }
+
+  #added() {
+    stills.add(this);
+    this.refresh();
+  }
+
+  refresh() {
+    const { node } = this;
+    if (!node.graph) return;
+    const size = pictureSize(node) ?? { width: 1, height: 1 };
+    this.paper.style.setProperty("--rag-aspect", size.width / size.height);
+    this.fault.replaceChildren(...faultsOf(node));
+    const regions = regionsOf(node);
+    const box = node.comfyClass === "RAGRegionBox"; // its own words stand above it, those before it are outlines
+    this.paper.replaceChildren(
+      ...regions.map((region, index) => still(region, index + 1, !box || index === regions.length - 1, !box)),
+    );
+    healElement(node, this.root);
+  }
+}
+
+function still({ box, prompt, color }, number, own, spoken) {
+  const words = h("div", { class: "rag-inside" }, h("span", { class: "rag-words" }, spoken ? prompt : ""));
+  const label = h("span", { class: "rag-label" }, h("b", {}, `${number}`));
+  const element = h("div", { class: own ? "rag-region" : "rag-region rag-off" }, words, label);
+  element.style.setProperty("--rag-tint", color);
+  element.style.setProperty("--rag-ink", inkOn(color));
+  element.hidden = !box;
+  if (box) place(element, box);
+  return element;
+}
+
+/** What is wrong with a node's layout, where it stands. */
+function* faultsOf(node) {
+  if (FOLLOWED[node.comfyClass].some((name) => isLinked(node, name) && widgetValue(node, name) === undefined)) {
+    yield h("div", {}, say("still.linked"));
+    return;
+  }
+  if (node.comfyClass !== "RAGSplitRatioLayout") return;
+  const ratio = String(widgetValue(node, "split_ratio"));
+  let cells;
+  try {
+    cells = parseRatio(ratio).length;
+  } catch (error) {
+    yield h("div", { class: "rag-reason" }, ratioFault(error));
+    const bad = ratio.slice(error.start, error.end) || " ";
+    yield h("div", { class: "rag-ratio" }, ratio.slice(0, error.start), h("mark", {}, bad), ratio.slice(error.end));
+    return;
+  }
+  const prompts = splitPrompts(String(widgetValue(node, "text") ?? "")).length;
+  if (prompts !== cells) yield h("div", { class: "rag-reason" }, say("still.count", { cells, prompts }));
+}
+
+function refreshAll() {
+  for (const one of stills) one.refresh();
+}
+
+/** Give a new node its preview, if it is one that shows any. */
+export function addStill(node) {
+  if (!(node.comfyClass in FOLLOWED)) return;
+  setLanguage(app.extensionManager?.setting?.get("Comfy.Locale"));
+  addStyle();
+  new Still(node);
+  node.setSize([node.size[0], node.size[1] + HEIGHT]);
+}
+
+/** Once, when the page is set up. */
+export function followStills() {
+  onGraphChange(refreshAll);
+}

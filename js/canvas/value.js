@@ -1,0 +1,129 @@
+/**
+ * The drawing as JSON: what Region Canvas saves in a workflow and sends to the server.
+ *
+ *     {"version": 1, "regions": [{"id", "x", "y", "w", "h", "prompt", "enabled", "color", ...}, ...]}
+ *
+ * x, y, w and h are fractions of the image. The list alone is read too, and keys that are not known are kept.
+ * rag_sampler/canvas.py reads it by the same rules; tests/canvas_vectors.json holds both to them.
+ */
+
+import { colorOf } from "./color.js";
+
+/**
+ * @typedef {{x: number, y: number, w: number, h: number}} Box In fractions of the image.
+ * @typedef {Box & {id: string, prompt: string, enabled: boolean, locked?: boolean, color: string}} Region
+ * @typedef {{version: 1, regions: Region[], linked?: string}} Drawing
+ */
+
+export const VERSION = 1;
+
+/** As rag_sampler/layout.py: rounded decimals may reach so far over the border. */
+const BORDER_SLACK = 2e-3;
+
+/** A text that is no drawing; the message is a key of texts.js with its values. */
+export class DrawingError extends Error {
+  constructor(key, values = {}) {
+    super(key);
+    this.key = key;
+    this.values = values;
+  }
+}
+
+/**
+ * The drawing in a text, empty for an empty text.
+ * @param {string} text
+ * @returns {Drawing}
+ * @throws {DrawingError}
+ */
+export function parseDrawing(text) {
+  let data = [];
+  if (text.trim()) {
+    try {
+      data = JSON.parse(text);
+    } catch (error) {
+      throw new DrawingError("error.json", { reason: error.message });
+    }
+  }
+  if (Array.isArray(data)) data = { version: VERSION, regions: data };
+  if (!isObject(data) || !Array.isArray(data.regions)) throw new DrawingError("error.shape");
+  if ((data.version ?? VERSION) !== VERSION || data.version === null)
+    throw new DrawingError("error.version", { found: JSON.stringify(data.version), known: VERSION });
+  data.regions.forEach(check);
+  return { ...data, version: VERSION, regions: complete(data.regions) };
+}
+
+/** @param {Drawing} drawing */
+export function writeDrawing(drawing) {
+  const regions = drawing.regions.map((region) => ({ ...region, ...rounded(region) }));
+  return JSON.stringify({ ...drawing, regions });
+}
+
+/** An id that no region has: r1, r2, ... */
+export function freeId(regions) {
+  const taken = new Set(regions.map((region) => region.id));
+  for (let number = 1; ; number++) if (!taken.has(`r${number}`)) return `r${number}`;
+}
+
+/** The first colour of the palette that no region has. */
+export function freeColor(regions) {
+  const taken = new Set(regions.map((region) => region.color));
+  for (let index = 0; ; index++) if (!taken.has(colorOf(index))) return colorOf(index);
+}
+
+/**
+ * The number that each region has on the canvas, in messages and in previews; hidden regions have none.
+ * @param {Region[]} regions
+ * @returns {Map<string, number>}
+ */
+export function numbersOf(regions) {
+  return new Map(regions.filter((region) => region.enabled).map((region, index) => [region.id, index + 1]));
+}
+
+/** A box with six decimals: finer than a pixel, and short to read. */
+export function rounded({ x, y, w, h }) {
+  const six = (number) => Math.round(number * 1e6) / 1e6;
+  return { x: six(x), y: six(y), w: six(w), h: six(h) };
+}
+
+const isObject = (data) => typeof data === "object" && data !== null && !Array.isArray(data);
+
+function check(region, index) {
+  const fail = (key, found, right) => {
+    const shown = found === undefined ? "undefined" : JSON.stringify(found).slice(0, 40);
+    throw new DrawingError("error.field", { number: index + 1, key, found: shown, right });
+  };
+  if (!isObject(region)) fail("region", region, "{x, y, w, h}");
+  for (const key of ["x", "y", "w", "h"])
+    if (typeof region[key] !== "number" || !Number.isFinite(region[key])) fail(key, region[key], "0 … 1");
+  for (const [start, size] of [
+    ["x", "w"],
+    ["y", "h"],
+  ]) {
+    if (region[size] <= 0) fail(size, region[size], "> 0");
+    if (region[start] < 0) fail(start, region[start], "≥ 0");
+    const end = region[start] + region[size];
+    if (end > 1 + BORDER_SLACK) fail(`${start} + ${size}`, end, "≤ 1");
+  }
+  if ("prompt" in region && typeof region.prompt !== "string") fail("prompt", region.prompt, '"…"');
+  if ("enabled" in region && typeof region.enabled !== "boolean") fail("enabled", region.enabled, "true / false");
+  if (!/^(#[0-9a-f]{6})?$/i.test(region.color || "")) fail("color", region.color, '"#3cb44b"');
+}
+
+/** Regions with everything that may be left out: an id of their own, a prompt, a colour. */
+function complete(regions) {
+  const done = [];
+  let shown = 0;
+  for (const region of regions) {
+    const enabled = region.enabled ?? true;
+    const known = typeof region.id === "string" && region.id && !done.some((other) => other.id === region.id);
+    done.push({
+      ...region,
+      id: known ? region.id : freeId([...regions, ...done]),
+      prompt: region.prompt ?? "",
+      enabled,
+      color: region.color || colorOf(enabled ? shown : done.length),
+    });
+    if (enabled) shown++;
+  }
+  return done;
+}

@@ -1,0 +1,84 @@
+"""The node whose regions are drawn."""
+
+from comfy_api.latest import io, ui
+
+from ..rag_sampler.canvas import drawn_regions, read_drawing, read_linked, write_drawing
+from ..rag_sampler.layout import LayoutError
+from ..rag_sampler.preview import draw_layout
+from ..rag_sampler.regions import Region
+from .common import CATEGORY, SEARCH, encode, named, regions_output, size_inputs, style_input, with_style
+
+
+class RAGRegionCanvas(io.ComfyNode):
+    """Regions drawn with the mouse, with a prompt each."""
+
+    NAME = "Region Canvas"
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RAGRegionCanvas",
+            display_name=cls.NAME,
+            category=CATEGORY,
+            description="Draw regions, give each its prompt, and hand them on to Hard Binding and Soft Refinement.",
+            search_aliases=[*SEARCH, "canvas", "editor", "draw", "box", "bounding box", "area editor"],
+            inputs=[
+                *size_inputs(),
+                io.Clip.Input("clip", tooltip="Encodes the prompts, as CLIP Text Encode does."),
+                style_input(),
+                io.MultiType.Input(
+                    "bboxes",
+                    [io.BoundingBox, io.Custom("ARRAY"), io.String],
+                    optional=True,
+                    tooltip=(
+                        "A layout from another node: bounding boxes, elements, or a drawing as JSON. A new one "
+                        "replaces the drawing; your edits hold until it changes."
+                    ),
+                ),
+                io.Image.Input("background", optional=True, tooltip="A picture to draw on."),
+                io.String.Input(
+                    "regions",
+                    default="",
+                    optional=True,
+                    socketless=True,
+                    tooltip="Drag to draw.",
+                    extra_dict={"widgetType": "RAG_CANVAS"},
+                ),
+            ],
+            outputs=[
+                regions_output(),
+                io.Image.Output(display_name="preview", tooltip="The layout as an image."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, regions="") -> bool | str:
+        try:
+            read_drawing(regions or "")
+        except LayoutError as error:
+            return f"{cls.NAME}: {error}"
+        return True
+
+    @classmethod
+    def execute(
+        cls, width, height, clip, style="", bboxes=None, background=None, regions=""
+    ) -> io.NodeOutput:
+        with named(cls.NAME):
+            drawing, linked = read_drawing(regions or ""), read_linked(bboxes, width, height)
+            shown = {"width": width, "height": height}  # what the editor is told
+            if linked is not None and linked["linked"] != drawing.get("linked"):
+                drawing, shown["drawing"] = linked, write_drawing(linked)
+            if background is not None:
+                shown["background"] = ui.PreviewImage(background[:1], cls=cls).as_dict()["images"][0]
+            drawn = drawn_regions(drawing)
+            if not drawn:
+                raise ValueError(
+                    "regions holds nothing to bind: no region is drawn, or all are hidden; drag on the canvas to "
+                    "draw at least one"
+                )
+            made = tuple(
+                Region(one.box, encode(clip, with_style(one.prompt, style)), one.prompt, one.color)
+                for one in drawn
+            )
+            picture = draw_layout(made, width, height, background)
+            return io.NodeOutput(made, picture, ui={"rag_canvas": [shown]})

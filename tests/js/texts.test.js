@@ -1,0 +1,24 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { say, setLanguage, TEXTS } from "../../js/canvas/texts.js";
+
+test("both languages say everything", () => {
+  assert.deepEqual(Object.keys(TEXTS.zh), Object.keys(TEXTS.en));
+});
+
+test("both languages name the same values", () => {
+  const values = (text) => [...text.matchAll(/\{(\w+)\}/g)].map((match) => match[1]).sort();
+  for (const [key, text] of Object.entries(TEXTS.en)) assert.deepEqual(values(TEXTS.zh[key]), values(text), key);
+});
+
+test("the page's language is taken where there is one", () => {
+  for (const [locale, word] of [
+    ["zh", "分割"],
+    ["zh-TW", "分割"],
+    ["fr", "Split"],
+    [undefined, "Split"],
+  ]) {
+    setLanguage(locale);
+    assert.equal(say("tool.split"), word);
+  }
+});

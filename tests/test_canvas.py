@@ -1,0 +1,243 @@
+"""Region Canvas without a page: what it reads, what it hands on, and what bad input gets."""
+
+import json
+
+import pytest
+import torch
+from rag_pack.nodes.canvas import RAGRegionCanvas
+from rag_pack.nodes.layout import RAGLayoutPreview
+from rag_pack.rag_sampler.canvas import drawn_regions, read_drawing, read_linked
+from rag_pack.rag_sampler.layout import Box, LayoutError
+from rag_pack.rag_sampler.preview import color, draw_layout
+from rag_pack.rag_sampler.regions import Region
+from test_nodes import CLIP, said
+from tiny import REPO
+
+VECTORS = json.loads((REPO / "tests" / "canvas_vectors.json").read_text(encoding="utf-8"))
+HALF = {"x": 0, "y": 0, "w": 0.5, "h": 1}
+
+
+def drawing(*regions: dict, **more) -> str:
+    return json.dumps({"version": 1, "regions": list(regions), **more})
+
+
+def run(regions: str = "", size: tuple[int, int] = (256, 256), **inputs):
+    return RAGRegionCanvas.execute(*size, CLIP, regions=regions, **inputs)
+
+
+def told(output) -> dict:
+    """What a run tells the editor."""
+    return output.ui["rag_canvas"][0]
+
+
+def boxes(output, size: int = 256) -> list[tuple[int, ...]]:
+    """The bound tokens of the regions: left, top, right, bottom."""
+    found = [region.shape.bound_tokens(size, size) for region in output[0]]
+    return [(box.x0, box.y0, box.x1, box.y1) for box in found]
+
+
+# --- the drawing ---
+
+
+@pytest.mark.parametrize("case", VECTORS["values"], ids=lambda case: case["text"][:40])
+def test_a_drawing_is_read_as_the_page_reads_it(case):
+    if case["drawn"] is None:
+        with pytest.raises(LayoutError, match="^regions"):
+            read_drawing(case["text"])
+    else:
+        shown = drawn_regions(read_drawing(case["text"]))
+        found = [[one.box.x, one.box.y, one.box.width, one.box.height, one.prompt] for one in shown]
+        assert found == case["drawn"]
+
+
+def test_tokens_and_colours_are_those_of_the_page():
+    for case in VECTORS["tokens"]:
+        box = Box(*case["box"]).bound_tokens(*case["size"])
+        assert [box.x0, box.y0, box.x1, box.y1] == case["tokens"]
+    assert ["#{:02x}{:02x}{:02x}".format(*color(i)) for i in range(40)] == VECTORS["colors"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{oops", r'regions is no JSON \(.*\): it holds "\{oops"; write for example \{"version"'),
+        ('{"version": 2, "regions": []}', "regions is a drawing of version 2, and this node reads version 1"),
+        ('{"boxes": []}', r'regions holds {"boxes": \[\]}, which is no drawing; write for example'),
+        (drawing(HALF, HALF | {"y": "a"}), 'regions: region 2: y is "a"; it has to be a number from 0 to 1'),
+        (drawing({"x": 0}), "regions: region 1: y is missing; it has to be a number from 0 to 1"),
+        (drawing(HALF | {"x": 0.8}), "regions: region 1: the box leaves the image: it runs from x 0.8 to"),
+        (drawing(HALF | {"prompt": 3}), "regions: region 1: prompt is 3; it has to be a text"),
+        (drawing(HALF | {"color": "red"}), 'regions: region 1: color is "red"; write it like "#3cb44b"'),
+    ],
+)
+def test_a_bad_drawing_is_named_before_anything_runs(text, message):
+    assert RAGRegionCanvas.validate_inputs(regions=text).startswith("Region Canvas: regions")
+    with pytest.raises(ValueError, match=f"^Region Canvas: {message}"):
+        run(text)
+
+
+def test_a_good_drawing_and_a_missing_one_are_let_through():
+    assert RAGRegionCanvas.validate_inputs(regions=drawing(HALF)) is True
+    assert RAGRegionCanvas.validate_inputs() is True
+
+
+@pytest.mark.parametrize("text", ["", drawing(), drawing(HALF | {"enabled": False})])
+def test_a_canvas_without_regions_says_what_to_do(text):
+    with pytest.raises(ValueError, match=r"^Region Canvas: regions holds nothing .* drag on the canvas"):
+        run(text)
+
+
+def test_a_region_under_one_token_is_named():
+    with pytest.raises(ValueError, match=r'^Region Canvas: region 1 of 1 \("a fox"\) is 8 × 256 pixels'):
+        run(drawing({"x": 0, "y": 0, "w": 1 / 32, "h": 1, "prompt": "a fox"}))
+
+
+# --- what is handed on ---
+
+
+def test_regions_keep_order_prompt_style_and_colour():
+    hidden = HALF | {"prompt": "hidden", "enabled": False}
+    output = run(
+        drawing(HALF | {"prompt": "a", "color": "#102030"}, hidden, HALF | {"prompt": "b"}), style=" oil "
+    )
+    assert said(output[0]) == ["a, oil", "b, oil"]
+    assert [region.color for region in output[0]] == ["#102030", ""]
+    assert [region.text for region in output[0]] == ["a", "b"]
+
+
+def test_the_preview_has_the_editors_colours_and_the_background():
+    output = run(drawing(HALF | {"color": "#ff0000"}), size=(64, 32), background=torch.ones(1, 8, 16, 3))
+    assert output[1].shape == (1, 32, 64, 3)
+    assert torch.equal(output[1][0, 31, 0], torch.tensor([1.0, 0.0, 0.0]))
+    assert torch.equal(output[1][0, 16, 60], torch.ones(3))
+    again = RAGLayoutPreview.execute(output[0], 64, 32, torch.ones(1, 8, 16, 3))[0]
+    assert torch.equal(again, output[1])
+
+
+def test_the_editor_is_told_the_size_and_where_the_background_is():
+    assert told(run(drawing(HALF))) == {"width": 256, "height": 256}
+    shown = told(run(drawing(HALF), background=torch.ones(1, 8, 8, 3)))
+    assert shown["background"]["type"] == "temp"
+    assert shown["background"]["filename"].endswith(".png")
+
+
+# --- layouts from other nodes ---
+
+PIXELS = {"x": 64, "y": 0, "width": 128, "height": 256}
+ELEMENT = {"type": "obj", "bbox": [62, 0, 437, 500], "desc": "a fox", "color_palette": ["#102030"]}
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [PIXELS, [PIXELS], [[PIXELS]], json.dumps([PIXELS])],
+    ids=["one", "list", "list of one picture", "JSON"],
+)
+def test_bounding_boxes_in_pixels(layout):
+    assert boxes(run(bboxes=layout)) == [(4, 0, 12, 16)]
+
+
+def test_elements_with_description_and_colour():
+    """In thousandths, which miss the token edges: 62 of 1000 is 0.99 tokens of 16."""
+    output = run(
+        bboxes=[ELEMENT, {"type": "text", "text": "HI", "bbox": [0, 500, 1000, 1000], "desc": "in red"}]
+    )
+    assert boxes(output) == [(0, 1, 8, 7), (8, 0, 16, 16)]
+    assert said(output[0]) == ["a fox", '"HI", in red']
+    assert output[0][0].color == "#102030"
+
+
+def test_pixel_boxes_take_their_prompt_from_the_description():
+    assert said(run(bboxes=[PIXELS | {"metadata": {"desc": "a fox"}}])[0]) == ["a fox"]
+
+
+def test_a_drawing_over_the_link_keeps_what_it_brings():
+    output = run(bboxes=drawing(HALF | {"id": "left", "prompt": "a fox", "note": 1}))
+    assert said(output[0]) == ["a fox"]
+    assert json.loads(told(output)["drawing"])["regions"] == [
+        HALF | {"id": "left", "prompt": "a fox", "note": 1}
+    ]
+
+
+def test_boxes_at_the_border_are_cut_and_tiny_ones_get_a_token():
+    outside = PIXELS | {"x": 200, "width": 500}
+    tiny = {"x": 255, "y": 3, "width": 1, "height": 1}
+    assert boxes(run(bboxes=[outside, tiny])) == [(13, 0, 16, 16), (15, 0, 16, 1)]
+
+
+def test_the_border_of_a_size_that_is_no_multiple_of_a_token():
+    whole = read_linked([{"x": 100, "y": 0, "width": 100, "height": 136}], 200, 136)["regions"][0]
+    assert (round(whole["x"] * 200), whole["x"] + whole["w"], whole["h"]) == (96, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("layout", "message"),
+    [
+        ("oops", "bboxes is no JSON"),
+        ([[PIXELS], [PIXELS]], "bboxes holds the boxes of 2 pictures; connect those of one"),
+        ([PIXELS | {"x": "a"}], 'bboxes: box 1: x is "a"; it has to be a number of pixels'),
+        ([{"bbox": [1, 2]}], r"bboxes: box 1: bbox is \[1, 2\]; it has to be \[top, left, bottom, right\]"),
+        ([PIXELS | {"x": 300}], "bboxes: box 1: across it has no part in the picture of 256 pixels"),
+        ([5], "bboxes: region 1 is 5; it has to be an object"),
+        (5, "bboxes holds 5, which is no drawing"),
+        ([{"x": 0}], "bboxes: region 1: y is missing"),
+    ],
+)
+def test_a_bad_linked_layout_is_named(layout, message):
+    with pytest.raises(ValueError, match=f"^Region Canvas: {message}"):
+        run(bboxes=layout)
+
+
+@pytest.mark.parametrize("nothing", [None, "", " ", [], "[]", [[]], {}])
+def test_an_empty_link_leaves_the_drawing(nothing):
+    assert said(run(drawing(HALF | {"prompt": "mine"}), bboxes=nothing)[0]) == ["mine"]
+
+
+def test_edits_hold_until_the_linked_layout_changes():
+    first, second = drawing(HALF | {"prompt": "first"}), drawing(HALF | {"prompt": "second"})
+    shown = told(run(drawing(HALF | {"prompt": "mine"}), bboxes=first))["drawing"]
+    assert "first" in shown  # a new layout replaces what was drawn
+    edited = shown.replace("first", "edited")
+    output = run(edited, bboxes=first)
+    assert said(output[0]) == ["edited"]
+    assert "drawing" not in told(output)
+    assert said(run(edited, bboxes=second)[0]) == ["second"]
+
+
+def test_edits_of_boxes_in_pixels_hold_at_another_size():
+    shown = told(run(bboxes=[PIXELS]))["drawing"]
+    assert said(
+        run(shown.replace('"prompt":""', '"prompt":"edited"'), size=(512, 512), bboxes=[PIXELS])[0]
+    ) == ["edited"]
+
+
+# --- the layout's picture ---
+
+
+def region(x, y, w, h, text="", tint="") -> Region:
+    return Region(Box(x, y, w, h), [], text, tint)
+
+
+def test_overlaps_are_hatched():
+    picture = draw_layout((region(0, 0, 0.75, 1), region(0.5, 0, 0.5, 1)), 256, 256)[0]
+    shared, alone = picture[150:250, 140:180], picture[150:250, 30:70]
+    assert shared.std(dim=(0, 1)).min() > 0.1
+    assert alone.std(dim=(0, 1)).max() < 1e-3
+
+
+def test_labels_at_one_corner_do_not_hide_one_another():
+    """Each number stands on a plate of its region's colour."""
+    tints = ["#ff0000", "#00ff00", "#0000ff"]
+    regions = tuple(
+        region(0, 0, 1, size, "a fox", tint) for tint, size in zip(tints, (1, 0.75, 0.5), strict=True)
+    )
+    picture = (draw_layout(regions, 512, 512)[0] * 255).round()
+    for tint in ([255, 0, 0], [0, 255, 0], [0, 0, 255]):
+        plate = (picture[8:200, 6:20] == torch.tensor(tint)).all(-1)
+        assert plate.sum() > 60
+
+
+def test_a_long_prompt_stays_in_its_region():
+    """Nothing but the plain ground right of the region."""
+    picture = draw_layout((region(0, 0, 0.5, 0.5, "word " * 200),), 256, 256)[0]
+    assert (picture[:, 130:] - 0.13).abs().max() < 0.01
+    assert (picture[132:] - 0.13).abs().max() < 0.01

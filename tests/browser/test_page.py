@@ -1,0 +1,162 @@
+"""What else the pack brings to the page: previews in nodes, templates, help, Chinese."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from demo.browser import launch
+from demo.client import pack_folder
+from demo.page import ComfyPage
+
+HERE = Path(__file__).resolve().parents[2]
+TEMPLATES = sorted(path.stem for path in (HERE / "workflows").glob("*.json"))
+
+
+def cells(comfy: ComfyPage) -> list[tuple[str, float, float, float, float]]:
+    """Number and place, in percent, of every region in the node's preview."""
+    return comfy.run(
+        """() => [...document.querySelectorAll(".rag-still .rag-region:not([hidden])")].map((one) =>
+          [one.querySelector("b").textContent, ...["left", "top", "width", "height"].map((side) => parseFloat(one.style[side]))])"""
+    )
+
+
+def test_split_ratio_layout_shows_its_cells_as_they_are_typed(comfy: ComfyPage):
+    (node,) = comfy.new_graph({"type": "RAGSplitRatioLayout"})
+    comfy.set_widget(node, "text", "a fox BREAK an owl")
+    assert cells(comfy) == [["1", 0, 0, 50, 100], ["2", 50, 0, 50, 100]]
+    comfy.set_widget(node, "split_ratio", "1; 3")
+    assert cells(comfy) == [["1", 0, 0, 100, 25], ["2", 0, 25, 100, 75]]
+    assert comfy.page.locator(".rag-still .rag-words").all_inner_texts() == ["a fox", "an owl"]
+
+
+def test_split_ratio_layout_shows_an_error_at_its_place(comfy: ComfyPage):
+    (node,) = comfy.new_graph({"type": "RAGSplitRatioLayout"})
+    comfy.set_widget(node, "split_ratio", "1, 2; 3, oops")
+    assert comfy.page.locator(".rag-still mark").inner_text() == "oops"
+    assert '"oops" (character 10)' in comfy.page.locator(".rag-still .rag-reason").inner_text()
+    assert cells(comfy) == []
+    comfy.set_widget(node, "split_ratio", "1, 1, 1")
+    assert "3 cells and 1 prompts" in comfy.page.locator(".rag-still .rag-reason").inner_text()
+
+
+def test_region_box_shows_its_box_and_those_before_on_the_pictures_shape(comfy: ComfyPage):
+    first, second, preview = comfy.new_graph(
+        {"type": "RAGRegionBox"},
+        {"type": "RAGRegionBox", "pos": [520, 80]},
+        {"type": "RAGLayoutPreview", "pos": [980, 80]},
+    )
+    comfy.connect(first, 0, second, "regions")
+    comfy.connect(second, 0, preview, "regions")
+    comfy.set_widget(preview, "width", 512)
+    comfy.set_widget(preview, "height", 256)
+    for name, value in {"x": 0.5, "y": 0.25, "width": 0.5, "height": 0.5}.items():
+        comfy.set_widget(second, name, value)
+    comfy.settle()
+    assert ["2", 50, 25, 50, 50] in cells(comfy)
+    assert len(cells(comfy)) == 3  # the first box in both nodes
+    papers = [
+        box
+        for box in (one.bounding_box() for one in comfy.page.locator(".rag-still .rag-paper").all())
+        if box
+    ]
+    assert all(abs(box["width"] / box["height"] - 2) < 0.1 for box in papers)
+
+
+def test_previews_are_no_part_of_workflow_and_prompt(comfy: ComfyPage):
+    (node,) = comfy.new_graph({"type": "RAGSplitRatioLayout"})
+    assert comfy.run("(id) => app.graph.getNodeById(id).serialize().widgets_values", node) == [
+        "0.5, 0.5",
+        "",
+        "",
+    ]
+    assert set(comfy.prompt()[node]["inputs"]) == {"split_ratio", "text", "style"}
+
+
+def test_every_template_is_offered_with_its_thumbnail_and_opens(comfy: ComfyPage):
+    pack = pack_folder(comfy.server.root)
+    assert sorted(json.loads(comfy.server.get("/api/workflow_templates"))[pack]) == TEMPLATES
+    for name in TEMPLATES:
+        assert comfy.server.get(f"/api/workflow_templates/{pack}/{name}.jpg")[:2] == b"\xff\xd8"
+    comfy.command("Comfy.BrowseTemplates")
+    dialog = comfy.page.get_by_role("dialog")
+    dialog.get_by_text(pack).first.click()
+    template = dialog.get_by_text("rag_shapes_region_canvas")
+    template.first.scroll_into_view_if_needed()
+    dialog.locator("img").first.wait_for()
+    comfy.settle(700)
+    loaded = dialog.locator("img").evaluate_all("(all) => all.map((image) => image.naturalWidth > 0)")
+    assert loaded and all(loaded)
+    template.first.click()
+    dialog.wait_for(state="hidden")
+    comfy.paper().wait_for()
+    assert comfy.run("() => app.graph.nodes.filter((one) => one.type === 'RAGRegionCanvas').length") == 1
+
+
+def test_templates_open_without_nodes_on_top_of_one_another(comfy: ComfyPage):
+    """As large as the page draws them."""
+    for name in TEMPLATES:
+        comfy.load(json.loads((HERE / "workflows" / f"{name}.json").read_text(encoding="utf-8")))
+        comfy.settle(300)
+        on_top = comfy.run(
+            """() => {
+              const areas = app.graph.nodes.map((one) => [one.type, ...one.boundingRect]);
+              return areas.flatMap(([a, x, y, w, h], i) => areas.slice(0, i)
+                .filter(([, u, v, s, t]) => x < u + s && u < x + w && y < v + t && v < y + h)
+                .map(([b]) => `${a} on ${b}`));
+            }"""
+        )
+        assert on_top == [], name
+
+
+def test_help_shows_the_page_and_its_picture(comfy: ComfyPage, canvas: str):
+    comfy.select_node(canvas)
+    comfy.page.get_by_label("Node Info").first.click()
+    page = comfy.page.locator(".node-help-content")
+    page.get_by_role("heading", name="Region Canvas").wait_for()
+    picture = page.locator("img").first
+    picture.wait_for()
+    comfy.settle()
+    assert picture.evaluate("(image) => image.naturalWidth") > 100
+    comfy.page.keyboard.press("Escape")
+
+
+def test_the_editor_says_why_something_did_not_work(comfy: ComfyPage, canvas: str):
+    comfy.button("Keys and hints").click()
+    panel = comfy.page.locator(".rag-help")
+    panel.get_by_role("button").click()
+    panel.get_by_text("A thing is missing").wait_for()
+    assert "8 tokens (128 pixels)" in panel.inner_text()
+
+
+@pytest.mark.parametrize("renderer", ["classic", "nodes2"])
+def test_the_page_in_chinese(browser, server, renderer):
+    comfy = ComfyPage(browser, server, renderer, language="zh")
+    try:
+        (node,) = comfy.new_graph({"type": "RAGRegionCanvas", "size": [420, 700]})
+        comfy.paper().wait_for()
+        assert comfy.run("(id) => app.graph.getNodeById(id).title", node) == "区域画布"
+        assert comfy.page.locator(".rag-empty").inner_text() == "在此拖动以绘制区域"
+        names = comfy.run("(id) => app.graph.getNodeById(id).inputs.map((one) => one.localized_name)", node)
+        assert "背景" in names
+    finally:
+        server.post("/settings/Comfy.Locale", "en")
+        comfy.close()
+
+
+def test_a_missing_browser_gets_one_sentence(monkeypatch):
+    from demo import browser as tools
+
+    class Nothing:
+        class chromium:
+            @staticmethod
+            def launch(**_):
+                raise tools.Error("none")
+
+    monkeypatch.setattr(tools, "download_browser", lambda: False)
+    monkeypatch.setattr(tools.shutil, "which", lambda name: None)
+    monkeypatch.setattr(tools, "MAC", HERE / "none")
+    with pytest.raises(tools.Missing, match="apt-get install chromium"):
+        launch(Nothing)

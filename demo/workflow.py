@@ -17,7 +17,7 @@ Prompt = dict[str, dict[str, Any]]  # node id -> {"class_type", "inputs", "_meta
 MUTED, BYPASSED = 2, 4
 NOTES = {"Note", "MarkdownNote"}
 DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
-WIDGET_TYPES = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COLOR", DYNAMIC_COMBO}
+WIDGET_TYPES = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", "COLOR", "BOUNDING_BOXES", DYNAMIC_COMBO}
 
 
 class WorkflowError(Exception):

@@ -8,6 +8,12 @@ from demo.workflow import inputs_of
 
 SOURCE = "clip text conditioning"
 NODES = {  # id -> display name, required inputs, optional inputs, output types
+    "RAGRegionCanvas": (
+        "Region Canvas",
+        "width height clip",
+        "style bboxes background regions",
+        ["RAG_REGIONS", "IMAGE"],
+    ),
     "RAGRegionBox": ("Region Box", "x y width height", f"{SOURCE} regions", ["RAG_REGIONS"]),
     "RAGRegionMask": ("Region Mask", "mask", f"{SOURCE} regions", ["RAG_REGIONS"]),
     "RAGSplitRatioLayout": ("Split Ratio Layout", "split_ratio text clip", "style regions", ["RAG_REGIONS"]),

@@ -9,7 +9,7 @@ from PIL import Image
 from demo.workflow import Prompt, override, read, replace, to_prompt
 
 FILES = sorted(WORKFLOWS.glob("*.json"))
-DEMO = ["rag_shapes_any_sampler", "rag_shapes_four_regions", "rag_shapes_planner", "rag_shapes_repaint"]
+DEMO = sorted(path.stem for path in WORKFLOWS.glob("rag_shapes_*.json"))
 FLUX = sorted(path.stem for path in WORKFLOWS.glob("rag_flux_*.json"))
 RUN = [name for name in FLUX if "planner" not in name]  # those with a planner run in test_planner.py
 MODEL_LOADERS = {"UNETLoader": 1, "DualCLIPLoader": 2, "CLIPLoader": 1, "VAELoader": 1}  # class -> files
@@ -17,8 +17,37 @@ LARGEST, STEPS = 256, 3
 
 
 def test_the_workflows_are_there():
-    assert set(DEMO) <= {path.stem for path in FILES}
+    assert {"rag_shapes_any_sampler", "rag_shapes_bounding_boxes", "rag_shapes_four_regions"} <= set(DEMO)
+    assert {"rag_shapes_region_canvas", "rag_shapes_repaint"} <= set(DEMO)
+    assert {path.stem for path in FILES} == {*DEMO, *FLUX}
     assert len(FLUX) >= 2
+
+
+def test_there_is_one_folder_of_templates():
+    """Of two such folders ComfyUI lists both and serves one."""
+    names = ("example_workflows", "workflows", "workflow", "example", "examples")
+    assert [name for name in names if (WORKFLOWS.parent / name).is_dir()] == ["workflows"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_file_explains_itself(path):
+    """A note, groups with titles, and no two nodes on top of one another."""
+    workflow = read(path)
+    assert any(
+        node["type"] == "MarkdownNote" and len(node["widgets_values"][0]) > 100 for node in workflow["nodes"]
+    )
+    assert len(workflow["groups"]) >= 3 and all(group["title"] for group in workflow["groups"])
+    areas = [
+        (*node["pos"], node["pos"][0] + node["size"][0], node["pos"][1] + node["size"][1])
+        for node in workflow["nodes"]
+    ]
+    on_top = [
+        (a["type"], b["type"])
+        for i, (a, (x0, y0, x1, y1)) in enumerate(zip(workflow["nodes"], areas, strict=True))
+        for b, (u0, v0, u1, v1) in zip(workflow["nodes"][:i], areas[:i], strict=True)
+        if x0 < u1 and u0 < x1 and y0 - 30 < v1 and v0 - 30 < y1
+    ]
+    assert on_top == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -38,6 +38,7 @@ def box(**inputs) -> tuple[Region, ...]:
 
 def test_node_ids():
     assert {node.define_schema().node_id for node in NODES} == {
+        "RAGRegionCanvas",
         "RAGRegionBox",
         "RAGRegionMask",
         "RAGSplitRatioLayout",
@@ -204,8 +205,10 @@ def test_preview_shows_every_region_in_its_colour():
 @pytest.mark.parametrize("node", NODES, ids=lambda node: node.define_schema().node_id)
 def test_every_node_has_a_help_page_that_names_its_inputs(node):
     schema = node.define_schema()
-    page = (REPO / "js" / "docs" / f"{schema.node_id}.md").read_text()
+    page = (REPO / "js" / "docs" / f"{schema.node_id}.md").read_text(encoding="utf-8")
     assert page.startswith(f"# {schema.display_name}\n")
+    assert f"](pictures/{schema.node_id}.png)" in page
+    assert (REPO / "js" / "docs" / "pictures" / f"{schema.node_id}.png").is_file()
     own = {i.id for i in schema.inputs} - {
         "model",
         "seed",

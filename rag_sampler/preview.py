@@ -5,6 +5,7 @@ from __future__ import annotations
 import colorsys
 import contextlib
 import re
+from bisect import bisect_left
 from functools import lru_cache
 
 import numpy as np
@@ -169,7 +170,7 @@ def ink(tint: Color) -> Color:
 def _wrapped(text: str, font, width: float, most: int) -> list[str]:
     """The text in at most so many lines of at most so many pixels; the last one ends in … if it was cut."""
     lines, line = [], ""
-    pieces = re.findall(r"[\u2e80-\uffef]|[^\s\u2e80-\uffef]+\s*|\s+", text.strip())
+    pieces = re.findall(r"[\u2e80-\uffef]|[^\s\u2e80-\uffef]+\s*|\s+", " ".join(text.split()))
     for place, piece in enumerate(pieces):
         if not line or font.getlength((line + piece).rstrip()) <= width:
             line += piece
@@ -185,9 +186,8 @@ def _wrapped(text: str, font, width: float, most: int) -> list[str]:
 def _cut(line: str, font, width: float) -> str:
     if font.getlength(line) <= width:
         return line
-    while line and font.getlength(line + "…") > width:
-        line = line[:-1]
-    return line.rstrip() + "…"
+    kept = bisect_left(range(len(line)), True, key=lambda end: font.getlength(line[: end + 1] + "…") > width)
+    return line[:kept].rstrip() + "…"
 
 
 @lru_cache(maxsize=32)

@@ -46,7 +46,7 @@ class RAGRegionCanvas(io.ComfyNode):
                 ),
             ],
             outputs=[
-                regions_output(),
+                regions_output("The regions that are drawn."),
                 io.Image.Output(display_name="preview", tooltip="The layout as an image."),
             ],
         )

@@ -23,8 +23,8 @@ SEARCH = [
 Regions = io.Custom("RAG_REGIONS")
 
 
-def regions_output() -> io.Output:
-    return Regions.Output(display_name="regions", tooltip="The regions so far, this node's last.")
+def regions_output(tooltip: str = "The regions so far, this node's last.") -> io.Output:
+    return Regions.Output(display_name="regions", tooltip=tooltip)
 
 
 def append_input() -> io.Input:

@@ -7,6 +7,7 @@ by the same rules, and tests/canvas_vectors.json holds both to them.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -96,11 +97,15 @@ def write_drawing(drawing: Drawing) -> str:
 
 def _parse(text: str, field: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise LayoutError(
             f"{field} is no JSON ({error}): it holds {_shown(text)}; write for example {EXAMPLE}"
         ) from None
+
+
+def _refuse(word: str) -> None:
+    raise ValueError(f"{word} is no number in JSON")
 
 
 def _shown(value: Any) -> str:
@@ -126,15 +131,16 @@ def _check(region: Any, where: str) -> None:
     ):
         if key in region and not isinstance(region[key], kind):
             raise LayoutError(f"{where}: {key} is {_shown(region[key])}; it has to be {right}")
-    if not re.fullmatch("(#[0-9a-fA-F]{6})?", str(region.get("color") or "")):
-        raise LayoutError(
-            f'{where}: color is {_shown(region["color"])}; write it like "#3cb44b", or leave it out'
-        )
+    color = "" if region.get("color") is None else region["color"]
+    if not isinstance(color, str) or not re.fullmatch("(#[0-9a-fA-F]{6})?", color):
+        raise LayoutError(f'{where}: color is {_shown(color)}; write it like "#3cb44b", or leave it out')
 
 
 def _number(value: Any, where: str, key: str, right: str = "a number from 0 to 1") -> float:
-    if isinstance(value, Real) and not isinstance(value, bool) and isfinite(value):
-        return float(value)
+    if isinstance(value, Real) and not isinstance(value, bool):
+        with contextlib.suppress(OverflowError):  # an integer of hundreds of digits
+            if isfinite(float(value)):
+                return float(value)
     found = "missing" if value is None else _shown(value)
     raise LayoutError(f"{where}: {key} is {found}; it has to be {right}")
 
@@ -157,6 +163,11 @@ def _drawn_box(box: Any, width: int, height: int, where: str) -> Any:
         x0, y0, w, h = (
             _number(box.get(key), where, key, "a number of pixels") for key in ("x", "y", "width", "height")
         )
+        if max(x0, y0, w, h) <= 1:
+            raise LayoutError(
+                f"{where}: width is {w:g} and height {h:g}; with these names they are pixels. For fractions of the "
+                f"picture write x, y, w and h"
+            )
         x0, y0, x1, y1 = x0 / width, y0 / height, (x0 + w) / width, (y0 + h) / height
         said = box.get("metadata") if isinstance(box.get("metadata"), dict) else {}
         palette = said.get("palette")

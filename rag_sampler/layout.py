@@ -189,7 +189,7 @@ def _parse_value(text: str, start: int, end: int) -> float:
     """A positive number, fraction or percentage."""
     word = text[start:end].strip()
     match = re.fullmatch(
-        r"(\d+\.?\d*|\.\d+)(e[+-]?\d+)?(?:\s*/\s*(\d+\.?\d*|\.\d+)|\s*(%))?", word, re.IGNORECASE
+        r"(\d+\.?\d*|\.\d+)(e[+-]?\d+)?(?:\s*/\s*(\d+\.?\d*|\.\d+)|\s*(%))?", word, re.IGNORECASE | re.ASCII
     )
     value = 0.0
     if match:

@@ -1,6 +1,7 @@
 """Region Canvas without a page: what it reads, what it hands on, and what bad input gets."""
 
 import json
+import time
 
 import pytest
 import torch
@@ -177,6 +178,10 @@ def test_the_border_of_a_size_that_is_no_multiple_of_a_token():
         ([PIXELS | {"x": "a"}], 'bboxes: box 1: x is "a"; it has to be a number of pixels'),
         ([{"bbox": [1, 2]}], r"bboxes: box 1: bbox is \[1, 2\]; it has to be \[top, left, bottom, right\]"),
         ([PIXELS | {"x": 300}], "bboxes: box 1: across it has no part in the picture of 256 pixels"),
+        (
+            [{"x": 0.1, "y": 0, "width": 0.4, "height": 1}],
+            "bboxes: box 1: width is 0.4 and height 1; with these names they are pixels",
+        ),
         ([5], "bboxes: region 1 is 5; it has to be an object"),
         (5, "bboxes holds 5, which is no drawing"),
         ([{"x": 0}], "bboxes: region 1: y is missing"),
@@ -241,3 +246,17 @@ def test_a_long_prompt_stays_in_its_region():
     picture = draw_layout((region(0, 0, 0.5, 0.5, "word " * 200),), 256, 256)[0]
     assert (picture[:, 130:] - 0.13).abs().max() < 0.01
     assert (picture[132:] - 0.13).abs().max() < 0.01
+
+
+def test_a_huge_prompt_is_drawn_at_once():
+    began = time.perf_counter()
+    draw_layout((region(0, 0, 1, 1, "several words " * 5000),), 256, 256)
+    assert time.perf_counter() - began < 3
+
+
+def test_line_breaks_do_not_print_lines_over_one_another():
+    broken, plain = (
+        draw_layout((region(0, 0, 1, 1, text),), 256, 256)[0]
+        for text in ("a fox\n\nin snow", "a fox in snow")
+    )
+    assert torch.equal(broken, plain)

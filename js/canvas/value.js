@@ -18,7 +18,7 @@ import { colorOf } from "./color.js";
 export const VERSION = 1;
 
 /** As rag_sampler/layout.py: rounded decimals may reach so far over the border. */
-const BORDER_SLACK = 2e-3;
+export const BORDER_SLACK = 2e-3;
 
 /** A text that is no drawing; the message is a key of texts.js with its values. */
 export class DrawingError extends Error {
@@ -106,7 +106,8 @@ function check(region, index) {
   }
   if ("prompt" in region && typeof region.prompt !== "string") fail("prompt", region.prompt, '"…"');
   if ("enabled" in region && typeof region.enabled !== "boolean") fail("enabled", region.enabled, "true / false");
-  if (!/^(#[0-9a-f]{6})?$/i.test(region.color || "")) fail("color", region.color, '"#3cb44b"');
+  const color = region.color ?? "";
+  if (typeof color !== "string" || !/^(#[0-9a-f]{6})?$/i.test(color)) fail("color", color, '"#3cb44b"');
 }
 
 /** Regions with everything that may be left out: an id of their own, a prompt, a colour. */

@@ -16,6 +16,7 @@ import { numbersOf } from "./value.js";
  * What the editor asks of the page it lives in.
  * @typedef {object} Host
  * @property {() => void} changed One action is done: a step of undo.
+ * @property {() => void} undoing The keys of undo or redo were pressed here.
  * @property {() => void} undo
  * @property {() => void} redo
  * @property {() => void} toggleBackground

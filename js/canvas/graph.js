@@ -36,13 +36,14 @@ export function sizeOf(node) {
   return Number.isInteger(width) && Number.isInteger(height) && width > 0 && height > 0 ? { width, height } : null;
 }
 
-/** The nodes behind a node, the nearest first. */
+/** The nodes behind a node, the nearest first; not what looks at the picture that a node of ours makes of a layout. */
 export function* following(node) {
   const seen = new Set([node]);
   const queue = [node];
   while (queue.length) {
-    const { outputs, graph } = queue.shift();
-    for (const link of (outputs ?? []).flatMap((output) => output.links ?? [])) {
+    const { outputs, graph, type } = queue.shift();
+    const open = (outputs ?? []).filter((output) => !(type.startsWith("RAG") && output.type === "IMAGE"));
+    for (const link of open.flatMap((output) => output.links ?? [])) {
       const target = graph?.getNodeById(graph.getLink(link)?.target_id);
       if (!target || seen.has(target)) continue;
       seen.add(target);

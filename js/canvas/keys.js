@@ -3,6 +3,7 @@
 import { moved, resized, TOKEN } from "./geometry.js";
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+const TURNS = { "]": 1, "[": -1 };
 const STEP = 1;
 const LARGE_STEP = 4; // tokens
 
@@ -14,13 +15,18 @@ export function listenToKeys(editor) {
     if (event.target.closest("input, textarea")) return;
     const control = event.ctrlKey || event.metaKey;
     // Without this the browser would also undo in the field that was typed in last. The page's own undo goes on.
-    if (control && /^[zy]$/i.test(event.key)) return event.preventDefault();
+    if (control && /^[zy]$/i.test(event.key)) {
+      editor.host.undoing();
+      return event.preventDefault();
+    }
     if (!paper.contains(event.target)) {
       // on a button the page would delete the node
       if (event.key === "Delete" || event.key === "Backspace") event.stopPropagation();
       return;
     }
-    const done = control ? withControl(event) : alone(event);
+    // on many keyboards brackets need AltGr, which counts as Ctrl and Alt
+    const turns = event.key in TURNS && (event.altKey || !control);
+    const done = turns ? cycle(TURNS[event.key]) : control ? withControl(event) : alone(event);
     if (!done) return;
     event.preventDefault();
     event.stopPropagation();
@@ -51,11 +57,10 @@ export function listenToKeys(editor) {
     if (key in ARROWS) return id !== null && arrow(id, event);
     if (event.altKey) return false;
     if (key.toLowerCase() === "n") editor.addRegion();
-    else if (key === "]") cycle(1);
-    else if (key === "[") cycle(-1);
     else if (key === "Escape") leave();
+    else if (key === "Delete" || key === "Backspace")
+      editor.remove(id); // with nothing selected, too: the page would delete the node
     else if (!id) return false;
-    else if (key === "Delete" || key === "Backspace") editor.remove(id);
     else if (key === "Enter") editor.editPrompt(id);
     else return false;
     return true;
@@ -75,11 +80,12 @@ export function listenToKeys(editor) {
 
   function cycle(by) {
     const { regions } = editor.model;
-    if (!regions.length) return;
+    if (!regions.length) return true;
     const from = regions.findIndex((region) => region.id === editor.selected);
     const next = from < 0 ? (by > 0 ? 0 : regions.length - 1) : (from + by + regions.length) % regions.length;
     editor.select(regions[next].id);
     editor.stage.focus(regions[next].id);
+    return true;
   }
 
   /** One thing at a time: the drag, the selection, the editor. */

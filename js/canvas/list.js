@@ -2,7 +2,7 @@
 
 import { inkOn } from "./color.js";
 import { h, iconButton, setIcon } from "./dom.js";
-import { boxBetween } from "./geometry.js";
+import { moved, resized } from "./geometry.js";
 import { say } from "./texts.js";
 import { numbersOf } from "./value.js";
 
@@ -15,7 +15,8 @@ export class List {
   constructor(editor) {
     this.editor = editor;
     this.details = new Details(editor);
-    this.root = h("div", { class: "rag-list", role: "list", "aria-label": say("aria.list") });
+    const label = { role: "list", "aria-label": say("aria.list") };
+    this.root = h("div", { class: "rag-list", "data-capture-wheel": "true", ...label });
   }
 
   render(regions, selected, size) {
@@ -133,8 +134,8 @@ class Details {
     const field = h("input", { type: "number", step: 16, min: 0, title: label, "aria-label": label });
     field.addEventListener("change", () => {
       const { region, editor } = this;
-      const typed = field.value === "" ? {} : { [key]: field.valueAsNumber };
-      editor.placeRegion(region.id, boxOf({ ...inPixels(region, editor.size), ...typed }, editor.size));
+      if (field.value === "") editor.render();
+      else editor.placeRegion(region.id, withNumber(region, key, field.valueAsNumber, editor.size));
     });
     return field;
   }
@@ -146,12 +147,10 @@ function inPixels(box, { width, height }) {
   return { x, y, w, h: tall };
 }
 
-/** The box of numbers that were typed: on the grid and inside the image. */
-function boxOf({ x, y, w, h: tall }, size) {
-  const from = {
-    x: Math.min(Math.max(x / size.width, 0), 1),
-    y: Math.min(Math.max(y / size.height, 0), 1),
-  };
-  const to = { x: from.x + Math.max(w, 1) / size.width, y: from.y + Math.max(tall, 1) / size.height };
-  return boxBetween(from, to, size);
+/** The box with one number, in pixels, changed: that edge on the grid and inside the image, the others as they are. */
+function withNumber(box, key, pixels, size) {
+  if (key === "x") return moved(box, pixels / size.width - box.x, 0, size);
+  if (key === "y") return moved(box, 0, pixels / size.height - box.y, size);
+  if (key === "w") return resized(box, "e", pixels / size.width - box.w, 0, size);
+  return resized(box, "s", 0, pixels / size.height - box.h, size);
 }

@@ -16,6 +16,12 @@ export function chain(object, name, after) {
 /** Whether nodes are drawn as elements ("Nodes 2.0") and not on the canvas. */
 const drawnAsElements = () => Boolean(window.LiteGraph?.vueNodesMode);
 
+/** Whether a node is still on a graph of the workflow: those in subgraphs are not told when the graph is cleared. */
+export function isAlive({ graph }) {
+  const root = app.rootGraph ?? app.graph;
+  return Boolean(graph) && (graph === root || root.subgraphs?.get(graph.id) === graph);
+}
+
 /** Call back when the graph has changed or another graph is shown, undo, redo and subgraphs included. */
 export function onGraphChange(callback) {
   api.addEventListener("graphChanged", callback);

@@ -19,7 +19,9 @@ export function listenToPointer(editor) {
   let press = null;
 
   paper.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0 || press || event.target.closest("textarea")) return;
+    if (event.button !== 0 || event.target.closest("textarea")) return;
+    if (press && press.event.pointerId !== event.pointerId) return; // a second finger
+    if (editor.list.root.contains(document.activeElement)) document.activeElement.blur(); // a number being typed
     editor.finish();
     const paperOnScreen = paper.getBoundingClientRect(); // the one look at the layout in a gesture
     const from = {
@@ -33,6 +35,7 @@ export function listenToPointer(editor) {
 
   paper.addEventListener("pointermove", (event) => {
     if (event.pointerId !== press?.event.pointerId) return;
+    if (!event.buttons) return editor.cancel(); // released outside, before the paper had captured the pointer
     const [dx, dy] = [event.clientX - press.event.clientX, event.clientY - press.event.clientY];
     if (!press.box && Math.hypot(dx, dy) < CLICK) return;
     if (!press.box) paper.setPointerCapture(event.pointerId);

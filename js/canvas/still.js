@@ -4,11 +4,12 @@ import { app } from "../../../scripts/app.js";
 import { inkOn } from "./color.js";
 import { h, place } from "./dom.js";
 import { isLinked, pictureSize, regionsOf, widgetOf, widgetValue } from "./graph.js";
-import { chain, forwardToGraph, healElement, onGraphChange } from "./page.js";
+import { chain, forwardToGraph, healElement, isAlive, onGraphChange } from "./page.js";
 import { parseRatio, splitPrompts } from "./split.js";
 import { addStyle } from "./style.js";
 import { say, setLanguage } from "./texts.js";
 import { ratioFault } from "./toolbar.js";
+import { BORDER_SLACK } from "./value.js";
 
 const HEIGHT = 110;
 
@@ -42,6 +43,7 @@ class Still {
   }
 
   #added() {
+    if (!this.node.graph) return; // a copy on the clipboard
     stills.add(this);
     this.refresh();
   }
@@ -78,7 +80,12 @@ function* faultsOf(node) {
     yield h("div", {}, say("still.linked"));
     return;
   }
-  if (node.comfyClass !== "RAGSplitRatioLayout") return;
+  if (node.comfyClass === "RAGRegionBox") {
+    const [x, y, width, height] = ["x", "y", "width", "height"].map((name) => widgetValue(node, name));
+    const outside = Math.max(x + width, y + height) > 1 + BORDER_SLACK;
+    if (outside) yield h("div", { class: "rag-reason" }, say("still.outside"));
+    return;
+  }
   const ratio = String(widgetValue(node, "split_ratio"));
   let cells;
   try {
@@ -94,7 +101,10 @@ function* faultsOf(node) {
 }
 
 function refreshAll() {
-  for (const one of stills) one.refresh();
+  for (const one of stills) {
+    if (isAlive(one.node)) one.refresh();
+    else stills.delete(one);
+  }
 }
 
 /** Give a new node its preview, if it is one that shows any. */

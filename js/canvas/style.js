@@ -94,6 +94,8 @@ const CSS = `
 .rag-still { min-height: 96px; height: 100%; }
 .rag-still .rag-stage { min-height: 72px; }
 .rag-still .rag-paper, .rag-still .rag-region { cursor: default; }
+.rag-still .rag-paper { overflow: hidden; }
+.rag-canvas button:disabled { opacity: .5; cursor: default; }
 .rag-still .rag-paper::after { display: none; }
 .rag-still .rag-words { font-size: 10px; }
 .rag-still .rag-label { font-size: 10px; top: 0; left: 0; }

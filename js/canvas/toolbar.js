@@ -18,6 +18,7 @@ export class Toolbar {
     );
     this.background = iconButton("background", say("tool.background"), () => host.toggleBackground());
     this.split = this.#splitPanel();
+    this.helpButton = iconButton("help", say("tool.help"), () => this.#toggle("help"));
     this.help = h(
       "div",
       { class: "rag-panel rag-help", hidden: true, "data-capture-wheel": "true", tabindex: 0 },
@@ -37,7 +38,7 @@ export class Toolbar {
         iconButton("redo", say("tool.redo"), () => host.redo()),
         this.background,
         iconButton("clear", say("tool.clear"), () => editor.clear()),
-        iconButton("help", say("tool.help"), () => this.#toggle("help")),
+        this.helpButton,
       ),
       this.split,
       this.help,
@@ -45,12 +46,16 @@ export class Toolbar {
     this.root.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || (this.split.hidden && this.help.hidden)) return;
       event.stopPropagation();
+      (this.help.hidden ? this.splitButton : this.helpButton).focus();
       this.#toggle(null);
     });
   }
 
   /** @param {import("./value.js").Region | undefined} region The selected one, and its number. */
   render(region, number) {
+    const locked = Boolean(region?.locked);
+    this.splitButton.disabled = locked;
+    this.split.hidden ||= locked;
     this.target.textContent = region ? say("split.region", { number: number ?? "–" }) : say("split.picture");
   }
 
@@ -64,7 +69,9 @@ export class Toolbar {
   /** Put the page on why things do not work into the place of the button that asks for it. */
   async #explain(button) {
     const answer = await fetch(WHY);
-    if (answer.ok) button.replaceWith(...paragraphs(await answer.text()));
+    if (!answer.ok) return;
+    button.replaceWith(...paragraphs(await answer.text()));
+    this.help.focus();
   }
 
   #splitPanel() {

@@ -4,10 +4,12 @@ import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 import { Editor } from "./editor.js";
 import { following, isLinked, linkedNode, sizeOf } from "./graph.js";
-import { chain, forwardToGraph, healElement, onGraphChange } from "./page.js";
+import { chain, forwardToGraph, healElement, isAlive, onGraphChange } from "./page.js";
 import { setLanguage } from "./texts.js";
 
 const MIN_HEIGHT = 420;
+/** Milliseconds within which undo makes the node anew. */
+const UNDO_TIME = 1000;
 
 /** Undo makes the node anew; what the new editor has to know from the old one, by graph and node id. */
 const memory = new Map();
@@ -16,15 +18,18 @@ const memory = new Map();
 const canvases = new Set();
 
 class Canvas {
-  /** What the last run said: the true size, and the picture linked as background. */
+  /** What the last run said: the true size, what had been guessed, and the picture linked as background. */
   #told = {};
+  /** Graph and node id, kept: a graph that is cleared loses its own first. */
+  #key = "";
 
   constructor(node, name) {
     this.node = node;
     this.editor = new Editor({
       changed: () => this.#capture(),
-      undo: () => app.extensionManager.command.execute("Comfy.Undo"),
-      redo: () => app.extensionManager.command.execute("Comfy.Redo"),
+      undoing: () => this.#remember(performance.now()),
+      undo: () => this.#execute("Comfy.Undo"),
+      redo: () => this.#execute("Comfy.Redo"),
       toggleBackground: () => this.#toggleBackground(),
       selected: () => this.#remember(),
     });
@@ -43,26 +48,21 @@ class Canvas {
     chain(node, "onConfigure", () => this.#added());
     chain(node, "onConnectionsChange", () => setTimeout(() => this.refresh()));
     chain(node, "onExecuted", (message) => this.#executed(message));
-    chain(node, "onRemoved", () => this.#removed());
+    chain(node, "onRemoved", () => canvases.delete(this));
     for (const size of ["width", "height"]) {
       const widget = node.widgets.find((one) => one.name === size);
       if (widget) chain(widget, "callback", () => this.refresh());
     }
   }
 
-  get key() {
-    return `${this.node.graph?.id}:${this.node.id}`;
-  }
-
   /** Read again what may have changed around the editor. */
   refresh() {
     const { node, editor } = this;
     if (!node.graph) return;
-    const size = sizeOf(node);
-    const unknown = !size && !this.#told.size;
-    editor.note = unknown ? "status.stale" : null;
-    if (isLinked(node, "bboxes") && !editor.model.linked) editor.note = "status.new";
-    editor.setSize(size ?? this.#told.size ?? editor.size);
+    const size = this.#size();
+    editor.note = size ? null : "status.stale";
+    if (isLinked(node, "bboxes") && !editor.model.drawing.linked) editor.note = "status.new";
+    editor.setSize(size ?? editor.size);
     editor.setZoom(app.canvas?.ds?.scale ?? 1);
     this.#showBackground();
     editor.render();
@@ -83,17 +83,26 @@ class Canvas {
     this.#showBackground();
   }
 
+  /** The picture's size; of a linked one, what the last run said, until the link says something else. */
+  #size() {
+    const guess = sizeOf(this.node);
+    const linked = isLinked(this.node, "width") || isLinked(this.node, "height");
+    return linked && this.#told.size && this.#told.guess === JSON.stringify(guess) ? this.#told.size : guess;
+  }
+
   // --- the node's life ---
 
   #added() {
+    if (!this.node.graph) return; // a copy on the clipboard
     canvases.add(this);
-    const known = memory.get(this.key);
+    this.#key = `${this.node.graph.id}:${this.node.id}`;
+    const known = memory.get(this.#key);
     if (known) {
       this.#told = known.told;
       this.editor.model.linked = known.linked || this.editor.model.linked;
       if (this.editor.model.find(known.selected)) this.editor.selected = known.selected;
-      if (known.focused) for (const wait of [60, 200, 400]) setTimeout(() => this.#focusAgain(), wait);
-      known.focused = false;
+      if (performance.now() - known.undoing < UNDO_TIME)
+        for (const wait of [60, 200, 400]) setTimeout(() => this.#focusAgain(), wait);
     }
     this.refresh();
   }
@@ -104,15 +113,16 @@ class Canvas {
     if (document.activeElement === document.body) editor.stage.focus(editor.selected);
   }
 
-  #removed() {
-    this.#remember(this.editor.root.contains(document.activeElement));
-    canvases.delete(this);
+  /** @param {number} undoing When undo was asked for here: the page takes the focus before the node hears of it. */
+  #remember(undoing = Number.NEGATIVE_INFINITY) {
+    if (!this.#key) return;
+    const { selected, model } = this.editor;
+    memory.set(this.#key, { selected, linked: model.linked, told: this.#told, undoing });
   }
 
-  #remember(focused = false) {
-    if (!this.node.graph) return;
-    const { selected, model } = this.editor;
-    memory.set(this.key, { selected, linked: model.linked, told: this.#told, focused });
+  #execute(command) {
+    this.#remember(performance.now());
+    app.extensionManager.command.execute(command);
   }
 
   /** One step of undo. */
@@ -127,8 +137,9 @@ class Canvas {
     const shown = message?.rag_canvas?.[0];
     if (!shown) return;
     const { width, height, background, drawing } = shown;
-    this.#told = { size: { width, height }, background };
-    if (drawing && JSON.parse(drawing).linked !== this.editor.model.drawing.linked) this.editor.adopt(drawing);
+    this.#told = { size: { width, height }, guess: JSON.stringify(sizeOf(this.node)), background };
+    const news = drawing && isLinked(this.node, "bboxes"); // a run of another tab has nodes of the same ids
+    if (news && JSON.parse(drawing).linked !== this.editor.model.drawing.linked) this.editor.adopt(drawing);
     this.#remember();
     this.refresh();
   }
@@ -160,11 +171,11 @@ class Canvas {
   // The page forgets the outputs of runs when it is loaded again; the session does not.
 
   #keepResult(image) {
-    sessionStorage.setItem(`rag.result ${this.key}`, JSON.stringify(image));
+    sessionStorage.setItem(`rag.result ${this.#key}`, JSON.stringify(image));
   }
 
   #lastResult() {
-    const kept = sessionStorage.getItem(`rag.result ${this.key}`);
+    const kept = sessionStorage.getItem(`rag.result ${this.#key}`);
     return kept ? viewUrl(JSON.parse(kept)) : null;
   }
 }
@@ -196,7 +207,10 @@ export function makeCanvas(node, name) {
 /** Once, when the page is set up: follow the graph, its zoom, and the pictures of runs. */
 export function followCanvases() {
   onGraphChange(() => {
-    for (const canvas of canvases) canvas.refresh();
+    for (const canvas of canvases) {
+      if (isAlive(canvas.node)) canvas.refresh();
+      else canvases.delete(canvas);
+    }
   });
   let zoom = 1;
   chain(app.canvas, "onDrawForeground", () => {

@@ -108,6 +108,27 @@ def test_numbers_place_a_region_without_the_mouse(comfy: ComfyPage, canvas: str)
     assert boxes(comfy, canvas) == [Box(0.25, 0.125, 0.5, 0.25)]  # 60 is nearest to 4 tokens
 
 
+def test_a_number_changes_its_own_edge_alone(comfy: ComfyPage, canvas: str):
+    comfy.draw(Box(0.51, 0.26, 0.4, 0.6), key="Alt")
+    (free,) = boxes(comfy, canvas)
+    field = comfy.page.locator('.rag-canvas input[aria-label^="Top,"]')
+    field.fill("32")
+    field.press("Tab")
+    assert boxes(comfy, canvas) == [Box(free.x, 0.125, free.w, free.h)]
+    left = comfy.page.locator('.rag-canvas input[aria-label^="Left,"]')
+    left.fill("999")
+    comfy.click(0.05, 0.05)  # straight from the field to the paper
+    (box,) = boxes(comfy, canvas)
+    assert round(box.x + box.w, 4) == 1
+    assert box.w == free.w
+
+
+def test_a_locked_region_is_not_split(comfy: ComfyPage, canvas: str):
+    comfy.draw(LEFT)
+    comfy.button("Lock").click()
+    assert comfy.page.locator(".rag-canvas button", has_text="Split").first.is_disabled()
+
+
 def test_a_text_layout_becomes_boxes(comfy: ComfyPage, canvas: str):
     comfy.button("").page.locator(".rag-canvas button", has_text="Split").first.click()
     panel = comfy.page.locator(".rag-canvas form.rag-panel")
@@ -218,3 +239,14 @@ def test_nothing_is_left_behind_when_the_node_goes(comfy: ComfyPage, canvas: str
     comfy.run("(id) => app.graph.remove(app.graph.getNodeById(id))", canvas)
     comfy.settle()
     assert comfy.page.locator(".rag-canvas").count() == 0
+
+
+def test_another_tabs_run_leaves_the_drawing_alone(comfy: ComfyPage, canvas: str):
+    """ComfyUI gives a run's output to the node of the same id in whatever workflow is open."""
+    comfy.draw(LEFT)
+    foreign = json.dumps({"version": 1, "linked": "x", "regions": [{"x": 0, "y": 0, "w": 1, "h": 1}]})
+    comfy.run(
+        "([id, drawing]) => app.graph.getNodeById(id).onExecuted({rag_canvas: [{width: 256, height: 256, drawing}]})",
+        [canvas, foreign],
+    )
+    assert boxes(comfy, canvas) == [LEFT]

@@ -39,7 +39,7 @@ def test_split_ratio_layout_shows_an_error_at_its_place(comfy: ComfyPage):
     assert '"oops" (character 10)' in comfy.page.locator(".rag-still .rag-reason").inner_text()
     assert cells(comfy) == []
     comfy.set_widget(node, "split_ratio", "1, 1, 1")
-    assert "3 cells and 1 prompts" in comfy.page.locator(".rag-still .rag-reason").inner_text()
+    assert "cells: 3, prompts: 1" in comfy.page.locator(".rag-still .rag-reason").inner_text()
 
 
 def test_region_box_shows_its_box_and_those_before_on_the_pictures_shape(comfy: ComfyPage):
@@ -63,6 +63,8 @@ def test_region_box_shows_its_box_and_those_before_on_the_pictures_shape(comfy: 
         if box
     ]
     assert all(abs(box["width"] / box["height"] - 2) < 0.1 for box in papers)
+    comfy.set_widget(second, "width", 0.8)
+    assert "The box leaves the picture" in comfy.page.locator(".rag-still .rag-reason").inner_text()
 
 
 def test_previews_are_no_part_of_workflow_and_prompt(comfy: ComfyPage):

@@ -20,8 +20,9 @@ NPX = ROOT / ("" if WINDOWS else "lib") / "node_modules" / "npm" / "bin" / "npx-
 def node(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run node in the repository, itself first on the path for what it starts."""
     path = os.pathsep.join([str(NODE.parent), os.environ.get("PATH", "")])
-    command = [str(NODE), *arguments]
-    return subprocess.run(command, cwd=REPO, env=os.environ | {"PATH": path}, capture_output=True, text=True)
+    # the system's certificates: behind a proxy npm would trust nobody with its own alone
+    env = os.environ | {"PATH": path, "NODE_USE_SYSTEM_CA": "1"}
+    return subprocess.run([str(NODE), *arguments], cwd=REPO, env=env, capture_output=True, text=True)
 
 
 def lint() -> int:

@@ -209,13 +209,23 @@ class Flux(nn.Module):
                     nn.init.zeros_(module.weight)
 
     def forward(
-        self, img: Tensor, txt: Tensor, sigma: Tensor, pooled: Tensor, cos: Tensor, sin: Tensor
+        self,
+        img: Tensor,
+        txt: Tensor,
+        sigma: Tensor,
+        pooled: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        control: tuple[Tensor, ...] = (),
     ) -> Tensor:
-        """img [B, N, 64], txt [B, T, context], sigma [B] in 0..1, pooled [B, pooled], cos and sin [T+N, 128]."""
+        """img [B, N, 64], txt [B, T, context], sigma [B] in 0..1, pooled [B, pooled], cos and sin [T+N, 128];
+        control: what a ControlNet adds after each double block, [B, N, hidden], repeated over the blocks."""
         vec = self.time_in(timestep_embedding(sigma).to(img.dtype)) + self.vector_in(pooled)
         img, txt = self.img_in(img), self.txt_in(txt)
-        for block in self.double_blocks:
+        for number, block in enumerate(self.double_blocks):
             img, txt = block(img, txt, vec, cos, sin)
+            if control:
+                img = img + control[number % len(control)]
         x = torch.cat([txt, img], dim=1)
         for block in self.single_blocks:
             x = block(x, vec, cos, sin)

@@ -9,16 +9,19 @@ main pass as well (rag_sampler/features.py), so that the rest of the picture see
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from uuid import uuid4
 
-import torch
 from comfy.conds import CONDRegular
 from comfy.utils import upscale_dit_mask
 from torch import Tensor
 
-from .regions import Region, TokenRegion, describe, spread
+from .regions import Region, TokenRegion, describe
 
 REGION = "rag_region"
 """Key that marks an entry of the positive conditioning as that of a bound region; its value is the number."""
+
+ORIGIN = "rag_origin"
+"""Where an entry that another branch runs on a region's crop keeps the uuid of the entry that it is of."""
 
 INHERITED = (
     "guidance",
@@ -92,39 +95,38 @@ class BoundRegion:
         box, p = self.tokens.box, self.patch
         return latent[..., box.y0 * p : box.y1 * p, box.x0 * p : box.x1 * p]
 
-    def overwrite(self, picture: Tensor, prediction: Tensor) -> None:
-        """Put its part of a prediction [B, C, H, W] into that of the picture, in place."""
-        target, source = self.crop(picture), self.crop(prediction)
-        if self.tokens.own is not None:
-            own = spread(self.tokens.own.to(source.device), self.patch, *target.shape[-2:])
-            source = torch.where(own, source, target)
-        target.copy_(source)
+    def works(self, own_entries: list[list], sigma: float) -> bool:
+        """Whether there is anything to run; own_entries: of each branch those that carry a region's mark, none at
+        all where a guider runs its branches one at a time and this is another."""
+        mine = [entry for own in own_entries for entry in own if entry[REGION] == self.number]
+        return self.active(sigma) and (any(_in_time(e, sigma) for e in mine) or not any(own_entries))
 
-    def conditions(self, branches: list, own_entries: list[list], x: Tensor, sigma: float) -> list | None:
+    def conditions(self, branches: list, own_entries: list[list], x: Tensor, owned: Tensor) -> list:
         """The conditions of its own run: its entries, and the other branches' base entries on the same crop.
 
-        branches: the base entries of each branch (None where a branch is not run); own_entries: those that
-        carry a region's mark, none where a guider runs its branches one at a time and this is another. None
-        where the time ranges of its conditioning leave nothing to run.
+        branches: the base entries of each branch (None where a branch is not run); own_entries: as for `works`;
+        owned: [1, H, W], 1 where its prediction is wanted. Masks of base entries count only there.
         """
         height, width = self.crop(x).shape[-2:]
         box, p = self.tokens.box, self.patch
         area = {"area": (height, width, box.y0 * p, box.x0 * p)}
-        everywhere = {"mask": torch.ones((1, *x.shape[2:]), device=x.device, dtype=x.dtype)}
-        result, runs = [], False
+        result = []
         for base, own in zip(branches, own_entries, strict=True):
             mine = [entry for entry in own if entry[REGION] == self.number]
-            runs = runs or any(_in_time(entry, sigma) for entry in mine)
             if base is None:
                 result.append(None)
             elif mine:
-                result.append([self._on_crop(entry) | area | everywhere for entry in mine])
+                result.append([{**self._on_crop(entry), **area, "mask": owned} for entry in mine])
             else:
                 whole = [entry for entry in base if "area" not in entry] or base
                 here = [entry for entry in whole if "mask" not in entry or self.crop(entry["mask"]).any()]
-                masked = [{**everywhere, **self._on_crop(entry), **area} for entry in here]
-                result.append(masked or [self._on_crop(entry) | area | everywhere for entry in whole])
-        return result if runs or not any(own_entries) else None
+                parts = []
+                for entry in here or whole:
+                    mask = entry["mask"] * owned if here and "mask" in entry else owned
+                    own_run = {"mask": mask, "uuid": uuid4(), ORIGIN: entry["uuid"]}
+                    parts.append({**self._on_crop(entry), **area, **own_run})
+                result.append(parts)
+        return result
 
     def adopt_controls(self, conds: dict[str, list], shape: tuple[int, ...]) -> None:
         """Crop the ControlNets of the whole picture, once a run and before ComfyUI prepares them."""
@@ -143,6 +145,9 @@ class BoundRegion:
         entries = []
         for entry in converted:
             entry = {**inherited, **entry, REGION: self.number}
+            both = entry.pop(
+                "control_apply_to_uncond", False
+            )  # ComfyUI would give the crop to the whole negative
             if entry.get("control") is not inherited.get("control"):
                 entry["control"] = self.crop_control(entry["control"], shape)
             entry.pop("control_apply_to_uncond", None)

@@ -24,10 +24,10 @@ from torch import Tensor
 
 from . import advice, lora_hooks
 from .attention import install_override
-from .binding import REGION, Binding
+from .binding import ORIGIN, REGION, Binding
 from .features import SINGLE, Forward, Recording, install_hooks
 from .refinement import Refinement
-from .regions import describe
+from .regions import describe, owners, spread
 from .replay import ORIGINAL, Replay
 from .run import FAMILIES, Run, Step, adapted, family, lay_out_run, report
 from .trajectory import Recorder
@@ -102,6 +102,7 @@ def _outer_sample(executor, noise, latent_image, sampler, sigmas, *args, **kwarg
         run.original = lay_out_run(model, trajectory.specs, noise, trajectory.sigmas, continues=False)
         conds = _with_original(conds, run.original, trajectory, noise.shape)
     guider.conds = conds
+    lora_hooks.share(conds)
     lora_hooks.keep_patched_weights(model, conds)
     result = executor(noise, latent_image, sampler, sigmas, *args, **kwargs)
     if not run.reached and len(sigmas) > 1:
@@ -239,31 +240,49 @@ def _evaluate(run: Run, executor, model, conds, x, timestep, model_options, reco
     refinement = run.refinement(sigma)
     run.refining = run.refining or (refinement is not None and any(map(_covers, base)))
     unread = _unread(run, sigma, base)
-    predictions, recordings = [], []
-    for region in run.bound:
-        region_conds = region.conditions(base, marked, x, sigma) if region.active(sigma) else None
-        if region_conds is not None:
-            recording = None
-            if region.features:
-                recording = Recording(region.tokens, unread, _first(region_conds))
-            predictions.append((region, call(region_conds, Step(run, record=recording, of_region=True))))
-            if recording is not None and not recording.states:
-                run.warn(
-                    "features are not bound: the model's blocks bypass ComfyUI's hooks; latents are bound"
-                )
-            recordings += [recording] if recording else []
-    out = call(base, Step(run, refinement, record, (*recordings, *paste)))
-    for region, prediction in predictions:
-        run.bound_sigmas.add(sigma)
-        for branch, part, ran in zip(out, prediction, conds, strict=True):
-            if ran is not None:
-                region.overwrite(branch, part)
+    recordings, predictions, bound = _bind(run, base, marked, x, sigma, unread, call)
+    out = list(call(base, Step(run, refinement, record, (*recordings, *paste))))
+    for branch, entries in enumerate(base if predictions else ()):
+        if entries is not None:
+            out[branch] = torch.where(bound, predictions[branch], out[branch])
     return out
 
 
+def _bind(run: Run, base: list, marked: list, x, sigma: float, unread: frozenset[int], call):
+    """The bound regions of one evaluation: their recordings, each branch's predictions, and where these count.
+
+    All regions go to ComfyUI in one batch of conditions, for the part of the picture that is theirs alone. It
+    patches the weights once for each group of hooks among them, runs equal crops together where memory allows,
+    and shares them among devices (MultiGPU CFG Split).
+    """
+    regions = [region for region in run.bound if region.works(marked, sigma)]
+    owner = owners([region.tokens for region in regions], *run.grid)
+    conds, parts, recordings = [None if c is None else [] for c in base], {}, []
+    for number, region in enumerate(regions, 1):
+        if not (owner == number).any():
+            continue  # hidden by later ones
+        owned = spread(owner == number, run.patch, *x.shape[-2:]).to(x)[None]
+        own = region.conditions(base, marked, x, owned)
+        recording = Recording(region.tokens, unread, _first(own)) if region.features else None
+        recordings += [recording] if recording else []
+        for entries, mine in zip(conds, own, strict=True):
+            if mine is not None:
+                entries += mine
+                parts.update({e["uuid"]: (recording, e.get(ORIGIN, e["uuid"])) for e in mine})
+    if not parts:
+        return (), None, None
+    conds = [None if c is None else lora_hooks.sort(c, base) for c in conds]
+    predictions = call(conds, Step(run, parts=parts))
+    run.bound_sigmas.add(sigma)
+    if any(not recording.states for recording in recordings):
+        run.warn("features are not bound: the model's blocks bypass ComfyUI's hooks; latents are bound")
+    return recordings, predictions, spread(owner > 0, run.patch, *x.shape[-2:]).to(x.device)
+
+
 def _first(conds: list) -> dict[int, object]:
-    """The uuid of each branch's first entry."""
-    return {branch: entries[0]["uuid"] for branch, entries in enumerate(conds) if entries}
+    """The uuid of each branch's first entry in the main pass."""
+    first = {branch: entries[0] for branch, entries in enumerate(conds) if entries}
+    return {branch: entry.get(ORIGIN, entry["uuid"]) for branch, entry in first.items()}
 
 
 def _covers(entries: list | None) -> bool:
@@ -296,10 +315,9 @@ def _apply_model(
     run, options = step.run, transformer_options.copy()
     rows, columns = -(-x.shape[-2] // run.patch), -(-x.shape[-1] // run.patch)
     whole = tuple(x.shape[-2:]) == run.size
-    box = step.record.region.box if step.record else None
-    record = step.record if box and (box.height, box.width) == (rows, columns) else None
-    entries = tuple(zip(options["cond_or_uncond"], options["uuids"], strict=True))
-    forward = Forward(rows, columns, entries, record, step.paste if whole else ())
+    chunks = zip(options["cond_or_uncond"], options["uuids"], strict=True)
+    entries = tuple(step.chunk(branch, entry, rows, columns) for branch, entry in chunks)
+    forward = Forward(rows, columns, entries, step.paste if whole else ())
     forward.text_positions = run.text_positions
     text = c_crossattn.shape[1]
     references = sum(_tokens(latent, run.patch) for latent in kwargs.get("ref_latents") or ())
@@ -313,7 +331,7 @@ def _apply_model(
             run.warn(
                 "a base prompt with an area of its own is not refined; regions guide the whole picture only"
             )
-    run.count(x.shape[0], text, rows * columns + references, forward.streams, step.of_region)
+    run.count(x.shape[0], text, rows * columns + references, forward.streams, step.parts is not None)
     install_override(options, forward.streams)
     install_hooks(options, forward, run.blocks)
     out = executor(x, t, c_concat, c_crossattn, control, options, **{MARK: True}, **kwargs)

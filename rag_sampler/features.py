@@ -28,7 +28,7 @@ INPUT, DOUBLE, SINGLE = "input", "double_block", "single_block"
 
 @dataclass(eq=False)
 class Recording:
-    """Image states of one run of one step: of a region's own run, or of a replayed picture.
+    """Image states of one step: of a region's own run, or of a replayed picture.
 
     double_only: branches of which nothing reads the states of single blocks.
     first: branch -> uuid of the conditioning entry that stands for the branch where entries differ.
@@ -53,15 +53,15 @@ class Forward:
     """What the hooks have to do in one forward.
 
     rows, columns: image tokens of what is being denoised (the picture, or a region's crop).
-    entries: branch and conditioning entry of each chunk of the batch (cond_or_uncond, uuids).
+    entries: branch and conditioning entry of each chunk of the batch (cond_or_uncond, uuids), and where to keep
+        its states, if anywhere; a chunk of a batch may belong to one region, the next to another.
     text_positions: whether the family gives text tokens positions; those of each text then begin anew.
     restarted, forked: the positions of this forward's tokens once they are made, without and with the fork.
     """
 
     rows: int
     columns: int
-    entries: tuple[tuple[int, object], ...]
-    record: Recording | None = None
+    entries: tuple[tuple[int, object, Recording | None], ...]
     paste: tuple[Recording, ...] = ()
     streams: Streams | None = None
     text_positions: bool = False
@@ -73,14 +73,13 @@ class Forward:
         """Record or overwrite image states [branches · B, tokens, C], in place, after one block."""
         image = image[:, : self.rows * self.columns].unflatten(1, (self.rows, self.columns))
         chunks = image.unflatten(0, (len(self.entries), -1))
-        for i, (branch, entry) in enumerate(self.entries):
-            states = chunks[i]
+        for states, (branch, entry, record) in zip(chunks, self.entries, strict=True):
             for recording in self.paste:
                 source = recording.find(branch, entry, kind, number)
                 if source is not None:
                     _overwrite(states, source.to(states), recording.region)
-            if self.record is not None and not (kind == SINGLE and branch in self.record.double_only):
-                self.record.states[branch, entry, kind, number] = states.clone()
+            if record is not None and not (kind == SINGLE and branch in record.double_only):
+                record.states[branch, entry, kind, number] = states.clone()
 
 
 def _overwrite(states: Tensor, source: Tensor, region: TokenRegion) -> None:

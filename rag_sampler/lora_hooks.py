@@ -40,3 +40,18 @@ def keep_patched_weights(model, conds: dict[str, list]) -> None:
     at each switch is slow. ComfyUI sets the mode for one run, and takes it back after it."""
     if get_total_hook_groups_in_conds(conds) > 1:
         model.hook_mode = EnumHookMode.MaxSpeed
+
+
+def share(conds: dict[str, list]) -> None:
+    """Give entries with the same hooks one group of them: ComfyUI computes and keeps the weights of every group, and
+    nodes that add hooks to hooks make a new group each time."""
+    groups: dict[tuple, HookGroup] = {}
+    for entry in (entry for entries in conds.values() for entry in entries if entry.get("hooks")):
+        key = tuple((hook.hook_ref, id(hook.hook_keyframe)) for hook in entry["hooks"].hooks)
+        entry["hooks"] = groups.setdefault(key, entry["hooks"])
+
+
+def sort(entries: list[dict], base: list) -> list[dict]:
+    """Entries with the hooks of the main pass first: it has them before and after, so that none is switched twice."""
+    hooks = next((entry.get("hooks") for branch in base if branch for entry in branch), None)
+    return sorted(entries, key=lambda entry: entry.get("hooks") is not hooks)

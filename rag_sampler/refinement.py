@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from .attention import Streams
-from .regions import Region, TokenRegion, describe
+from .regions import Region, TokenRegion, describe, owners
 
 _CANNOT_CARRY = {
     "hooks": "LoRA hooks",
@@ -140,12 +140,7 @@ def lay_out(
     refinement: Refinement, regions: tuple[TokenRegion, ...], rows: int, columns: int, window, first_text: int
 ) -> GuidedPicture:
     """Give each of the rows × columns image tokens to the last region that covers it."""
-    owner = torch.zeros((rows, columns), dtype=torch.long)
-    for number, region in enumerate(regions, 1):
-        box = region.box
-        part = owner[box.y0 : box.y1, box.x0 : box.x1]
-        part.masked_fill_(torch.tensor(True) if region.own is None else region.own.cpu(), number)
-    owner = owner.flatten()
+    owner = owners(regions, rows, columns).flatten()
     cells = tuple((owner == number).nonzero()[:, 0] for number in range(1, len(regions) + 1))
     masks = tuple(
         _mask(region, cell, rows, columns) for region, cell in zip(refinement.regions, cells, strict=True)

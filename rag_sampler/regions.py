@@ -67,6 +67,18 @@ def guided_tokens(regions: tuple[Region, ...], width: int, height: int) -> tuple
     )
 
 
+def owners(regions: tuple[TokenRegion, ...], rows: int, columns: int) -> Tensor:
+    """The number, from 1, of the last region that covers each token [rows, columns]; 0 where none does."""
+    import torch
+
+    owner = torch.zeros((rows, columns), dtype=torch.long)
+    for number, region in enumerate(regions, 1):
+        box = region.box
+        part = owner[box.y0 : box.y1, box.x0 : box.x1]
+        part.masked_fill_(torch.tensor(True) if region.own is None else region.own.cpu(), number)
+    return owner
+
+
 def describe(number: int, regions: tuple[Region, ...]) -> str:
     """How messages call region number (from 1): 'region 2 of 4 ("a red ball")'."""
     text = regions[number - 1].text or ""

@@ -84,9 +84,15 @@ class Run:
     warned: set[str] = field(default_factory=set)
 
     @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the picture's image tokens."""
+        return -(-self.size[0] // self.patch), -(-self.size[1] // self.patch)
+
+    @property
     def tokens(self) -> int:
         """Image tokens of the picture."""
-        return -(-self.size[0] // self.patch) * -(-self.size[1] // self.patch)
+        rows, columns = self.grid
+        return rows * columns
 
     @property
     def appended_tokens(self) -> int:
@@ -138,13 +144,25 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """What one model evaluation has to do; forwards read it from transformer_options."""
+    """What one model evaluation has to do; forwards read it from transformer_options.
+
+    record: keeps the states of the whole picture; parts: those of regions, by the uuids of the entries of their
+    own runs, each with the uuid of the entry of the main pass that it stands for. None in the main pass.
+    """
 
     run: Run
     refinement: GuidedPicture | None = None
     record: Recording | None = None
     paste: tuple[Recording, ...] = ()
-    of_region: bool = False
+    parts: dict[object, tuple[Recording | None, object]] | None = None
+
+    def chunk(
+        self, branch: int, entry: object, rows: int, columns: int
+    ) -> tuple[int, object, Recording | None]:
+        """What features.Forward has to know of a chunk of a batch of rows × columns tokens."""
+        record, entry = (self.record, entry) if self.parts is None else self.parts[entry]
+        box = record.region.box if record else None
+        return branch, entry, record if box and (box.height, box.width) == (rows, columns) else None
 
 
 def lay_out_run(model, specs: tuple, noise: Tensor, sigmas: Tensor, continues: bool) -> Run:

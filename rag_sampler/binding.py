@@ -23,6 +23,9 @@ REGION = "rag_region"
 ORIGIN = "rag_origin"
 """Where an entry that another branch runs on a region's crop keeps the uuid of the entry that it is of."""
 
+BOTH = "rag_control_for_both"
+"""Where an entry of a region says that its own ControlNet is for the negative, too (the old Apply ControlNet)."""
+
 INHERITED = (
     "guidance",
     "hooks",
@@ -110,6 +113,9 @@ class BoundRegion:
         height, width = self.crop(x).shape[-2:]
         box, p = self.tokens.box, self.patch
         area = {"area": (height, width, box.y0 * p, box.x0 * p)}
+        shared = {}
+        for entry in (entry for own in own_entries for entry in own if entry[REGION] == self.number):
+            shared = {"control": entry["control"]} if entry.get(BOTH) else shared
         result = []
         for base, own in zip(branches, own_entries, strict=True):
             mine = [entry for entry in own if entry[REGION] == self.number]
@@ -124,7 +130,7 @@ class BoundRegion:
                 for entry in here or whole:
                     mask = entry["mask"] * owned if here and "mask" in entry else owned
                     own_run = {"mask": mask, "uuid": uuid4(), ORIGIN: entry["uuid"]}
-                    parts.append({**self._on_crop(entry), **area, **own_run})
+                    parts.append({**self._on_crop(entry), **area, **own_run, **shared})
                 result.append(parts)
         return result
 
@@ -150,7 +156,7 @@ class BoundRegion:
             )  # ComfyUI would give the crop to the whole negative
             if entry.get("control") is not inherited.get("control"):
                 entry["control"] = self.crop_control(entry["control"], shape)
-            entry.pop("control_apply_to_uncond", None)
+                entry[BOTH] = both
             entries.append(entry)
         return entries
 

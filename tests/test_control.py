@@ -1,0 +1,192 @@
+"""A FLUX ControlNet through ComfyUI's own loader and nodes: the whole picture obeys it, bound regions included."""
+
+import comfy.controlnet
+import pytest
+import torch
+from rag_pack.rag_sampler.binding import Binding
+from rag_pack.rag_sampler.engine import add_spec
+from rag_pack.rag_sampler.layout import Box, Cell
+from rag_pack.rag_sampler.refinement import Refinement
+from rag_pack.rag_sampler.regions import Region
+from tiny import basic_guider, cfg_guider, conditioning, load_k128, noise_for, run, sample, schedule
+
+from demo.controlnet import ControlNet, export
+from demo.transformer import Size
+from nodes import ControlNetApply, ControlNetApplyAdvanced
+
+STEPS, BOUND = 5, 3
+BOX = Box(1 / 3, 0.25, 1 / 3, 0.5)
+LATENT = slice(4, 12), slice(8, 16)
+"""The box in latent pixels of a picture of 128 × 192 pixels."""
+PIXELS = slice(32, 96), slice(64, 128)
+QUARTERS = tuple(Box(x, y, 0.5, 0.5) for y in (0, 0.5) for x in (0, 0.5))
+
+
+@pytest.fixture(scope="module")
+def model():
+    """The golden network with 128-wide heads, whose size a ControlNet's file can have."""
+    return load_k128()
+
+
+@pytest.fixture(scope="module")
+def controls(tmp_path_factory):
+    """Two random ControlNets from files."""
+    made = []
+    for seed in (1, 2):
+        network = ControlNet(Size(hidden=128, double=1, single=0, context=32, pooled=16))
+        generator = torch.Generator().manual_seed(seed)
+        for parameter in network.parameters():
+            spread = (2 if parameter.ndim == 4 else 0.8) / parameter[0].numel() ** 0.5
+            spread = spread if parameter.ndim > 1 else 0.1
+            parameter.data = spread * torch.randn(parameter.shape, generator=generator)
+        path = tmp_path_factory.mktemp("controlnet") / f"{seed}.safetensors"
+        export(network, path)
+        made.append(comfy.controlnet.load_controlnet(str(path)))
+    return made
+
+
+@pytest.fixture
+def setting(model):
+    return noise_for(16, 24), schedule(model, STEPS)
+
+
+def hint(seed: int = 0, batch: int = 1) -> torch.Tensor:
+    """An IMAGE of 128 × 192 pixels."""
+    return torch.rand(batch, 128, 192, 3, generator=torch.Generator().manual_seed(seed))
+
+
+def apply(prompt: list, control, image, strength=1.0, start=0.0, end=1.0, negative=()) -> tuple[list, list]:
+    """Apply ControlNet (the advanced node)."""
+    return ControlNetApplyAdvanced().apply_controlnet(
+        prompt, list(negative), control, image, strength, start, end
+    )
+
+
+def bound(model, texts, shapes=(BOX,), steps=BOUND, features=False, own=None):
+    regions = tuple(Region(shape, own or conditioning(texts, "H0"), "H0") for shape in shapes)
+    return add_spec(model, Binding(regions, steps, features))
+
+
+def in_box(values: torch.Tensor) -> torch.Tensor:
+    return values[..., LATENT[0], LATENT[1]]
+
+
+def cropped(image: torch.Tensor) -> torch.Tensor:
+    return image[:, PIXELS[0], PIXELS[1]]
+
+
+def test_a_region_obeys_the_part_of_the_hint_that_lies_on_it(model, texts, setting, controls):
+    """And no other; the whole picture obeys all of it."""
+    first = hint()
+    inside, outside = first.clone(), first.clone()
+    inside[:, PIXELS[0], PIXELS[1]] = 0.5
+    outside[:, :, :64] = 0.5
+
+    def predicted(image):
+        prompt, _ = apply(conditioning(texts, "G0"), controls[0], image)
+        return run(basic_guider(bound(model, texts), prompt), *setting)[1][0]
+
+    of_first, of_inside, of_outside = map(predicted, (first, inside, outside))
+    assert (in_box(of_first) - in_box(of_inside)).abs().max() > 1e-2
+    assert torch.equal(in_box(of_first), in_box(of_outside))
+    for other in (of_inside, of_outside):
+        assert (of_first - other)[..., :8].abs().max() > 1e-2
+
+
+CASES = {
+    "as it is": {},
+    "weak": {"strength": 0.4},
+    "from the second step": {"start": 0.3},
+    "in the first step": {"end": 0.1},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("chained", [False, True], ids=["one", "two chained"])
+def test_a_bound_region_is_the_run_with_the_cropped_hint(model, texts, setting, controls, case, chained):
+    noise, sigmas = setting
+
+    def controlled(prompt, crop):
+        if chained:
+            prompt, _ = apply(prompt, controls[1], crop(hint(7)), 0.7)
+        return apply(prompt, controls[0], crop(hint()), **CASES[case])[0]
+
+    whole = controlled(conditioning(texts, "G0"), lambda image: image)
+    _, mine = run(basic_guider(bound(model, texts), whole), noise, sigmas)
+    _, alone = run(basic_guider(model, controlled(conditioning(texts, "H0"), cropped)), in_box(noise), sigmas)
+    torch.testing.assert_close(in_box(mine[:BOUND]), alone[:BOUND], rtol=0, atol=1e-4)
+    _, squeezed = run(
+        basic_guider(model, controlled(conditioning(texts, "H0"), lambda i: i)), in_box(noise), sigmas
+    )
+    assert (in_box(mine[:BOUND]) - squeezed[:BOUND]).abs().max() > 1e-2
+    _, free = run(basic_guider(model, conditioning(texts, "H0")), in_box(noise), sigmas)
+    assert (in_box(mine[:BOUND]) - free[:BOUND]).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("hints", [1, 2], ids=["one hint", "a hint each"])
+@pytest.mark.parametrize("cfg", [1.0, 3.0])
+def test_batches_and_cfg(model, texts, controls, hints, cfg):
+    noise, sigmas, image = noise_for(16, 24, batch=2), schedule(model, STEPS), hint(batch=hints)
+    negative = conditioning(texts, "G1")
+    whole = apply(conditioning(texts, "G0"), controls[0], image, negative=negative)
+    part = apply(conditioning(texts, "H0"), controls[0], cropped(image), negative=negative)
+    _, mine = run(cfg_guider(bound(model, texts), *whole, cfg), noise, sigmas)
+    _, alone = run(cfg_guider(model, *part, cfg), in_box(noise), sigmas)
+    torch.testing.assert_close(in_box(mine[:BOUND]), alone[:BOUND], rtol=0, atol=2e-4)
+
+
+def test_a_regions_own_control_is_used_and_not_the_base_prompts(model, texts, setting, controls):
+    noise, sigmas = setting
+    prompt, _ = apply(conditioning(texts, "G0"), controls[0], hint())
+    own, _ = apply(conditioning(texts, "H0"), controls[1], hint(7))
+    _, mine = run(basic_guider(bound(model, texts, own=own), prompt), noise, sigmas)
+    part, _ = apply(conditioning(texts, "H0"), controls[1], cropped(hint(7)))
+    _, alone = run(basic_guider(model, part), in_box(noise), sigmas)
+    torch.testing.assert_close(in_box(mine[:BOUND]), alone[:BOUND], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("owner", ["base prompt", "region"])
+def test_a_control_for_both_branches(model, texts, setting, controls, owner):
+    """The old Apply ControlNet controls the negative too, of whatever it is on."""
+    noise, sigmas = setting
+    negative = conditioning(texts, "G1")
+
+    def both(key, image):
+        return ControlNetApply().apply_controlnet(conditioning(texts, key), controls[0], image, 0.8)[0]
+
+    prompt = both("G0", hint()) if owner == "base prompt" else conditioning(texts, "G0")
+    own = both("H0", hint()) if owner == "region" else None
+    _, mine = run(cfg_guider(bound(model, texts, own=own), prompt, negative, 3.0), noise, sigmas)
+    _, alone = run(cfg_guider(model, both("H0", cropped(hint())), negative, 3.0), in_box(noise), sigmas)
+    torch.testing.assert_close(in_box(mine[:BOUND]), alone[:BOUND], rtol=0, atol=2e-4)
+
+
+@pytest.mark.parametrize("cfg", [1.0, 3.0])
+def test_the_hint_is_prepared_once_for_the_picture_and_once_for_each_box(
+    model, texts, setting, controls, cfg
+):
+    """Not at every switch between the whole and a crop, as ComfyUI's own areas have it."""
+    sizes = []
+    control = controls[0].copy()
+    control.preprocess_image = lambda image: sizes.append(tuple(image.shape[-2:])) or image
+    prompt = apply(conditioning(texts, "G0"), control, hint(), negative=conditioning(texts, "G1"))
+    run(cfg_guider(bound(model, texts, QUARTERS, features=True), *prompt, cfg), *setting)
+    assert sorted(sizes) == [(64, 96)] * 4 + [(128, 192)]
+
+
+def test_refinement_keeps_the_control(model, texts, setting, controls):
+    """The same text everywhere, in two streams, is the plain run with that control."""
+    prompt, _ = apply(conditioning(texts, "G0"), controls[0], hint())
+    cells = tuple(Region(Cell(x, 0, x + 0.5, 1), conditioning(texts, "G0")) for x in (0, 0.5))
+    refined = sample(add_spec(model, Refinement(cells, 0.5)), prompt, *setting)
+    torch.testing.assert_close(refined, sample(model, prompt, *setting), rtol=0, atol=5e-5)
+    assert (refined - sample(model, conditioning(texts, "G0"), *setting)).abs().max() > 1e-2
+
+
+def test_the_control_is_left_as_it_was(model, texts, setting, controls):
+    prompt, _ = apply(conditioning(texts, "G0"), controls[0], hint())
+    before = sample(model, prompt, *setting)
+    sample(bound(model, texts, QUARTERS, features=True), prompt, *setting)
+    control = prompt[0][1]["control"]
+    assert (control.cond_hint, control.timestep_range, control.multigpu_clones) == (None, None, {})
+    assert torch.equal(sample(model, prompt, *setting), before)

@@ -51,7 +51,7 @@ def add_spec(model, spec: Binding | Refinement | Recorder | Replay):
             f"this model is of the family {family(model)}, for which Soft Refinement has no adapter; "
             f"supported: {'; '.join(f.name for f in FAMILIES.values())}. Hard Binding works with every image model"
         )
-    hooks = lora_hooks.of_regions(spec.regions, spec.node) if isinstance(spec, Binding) else []
+    hooks = lora_hooks.of_spec(spec)
     if hooks and model.is_dynamic():
         model = model.get_non_dynamic_delegate()  # ComfyUI's dynamic weights know no hooks
     patched = model.clone()

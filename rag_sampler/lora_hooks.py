@@ -6,33 +6,54 @@ Their hooks are therefore registered on the clone of the MODEL that carries the 
 
 from __future__ import annotations
 
+import logging
+
 from comfy.hooks import EnumHookMode, EnumHookType, EnumWeightTarget, HookGroup, create_target_dict
 from comfy.samplers import get_total_hook_groups_in_conds
 
+from .binding import Binding
 from .regions import Region, describe
+from .replay import Replay
+
+
+def of_spec(spec) -> list:
+    """The LoRA hooks that a spec of the engine brings: those of bound regions, and all of a replayed run."""
+    if isinstance(spec, Binding):
+        return of_regions(spec.regions, spec.node)
+    if not isinstance(spec, Replay):
+        return []
+    found = _hooks([*spec.trajectory.positive, *spec.trajectory.negative])
+    if others := {hook.hook_type.value for hook in found if hook.hook_type != EnumHookType.Weight}:
+        logging.warning("RAG: hooks of the prompts that a picture was made with are not replayed: %s", others)
+    bound = [hook for part in spec.trajectory.specs for hook in of_spec(part)]
+    return [hook for hook in found if hook.hook_type == EnumHookType.Weight] + bound
 
 
 def of_regions(regions: tuple[Region, ...], node: str) -> list:
     """The LoRA hooks of all regions' conditioning; raises ValueError for hooks of another kind."""
-    found = []
     for number, region in enumerate(regions, 1):
-        for _, options in region.conditioning:
-            for hook in options["hooks"].hooks if options.get("hooks") else ():
-                if hook.hook_type != EnumHookType.Weight:
-                    raise ValueError(
-                        f"{node}: the conditioning of {describe(number, regions)} carries a hook of the type "
-                        f"{hook.hook_type.value}; a region takes LoRA and model hooks (weights) only"
-                    )
-                found.append(hook)
-    return found
+        for hook in _hooks(region.conditioning):
+            if hook.hook_type != EnumHookType.Weight:
+                raise ValueError(
+                    f"{node}: the conditioning of {describe(number, regions)} carries a hook of the type "
+                    f"{hook.hook_type.value}; a region takes LoRA and model hooks (weights) only"
+                )
+    return [hook for region in regions for hook in _hooks(region.conditioning)]
+
+
+def _hooks(conditioning: list) -> list:
+    return [h for _, options in conditioning if options.get("hooks") for h in options["hooks"].hooks]
 
 
 def register(model, hooks: list) -> None:
-    """Make the hooks known to a MODEL clone, each once."""
+    """Make the hooks known to a MODEL clone, each once. Its weights are the same as before: ComfyUI need not load
+    them anew, and the record of a run with it is valid for the MODEL that it is a clone of."""
     target, registered = create_target_dict(EnumWeightTarget.Model), HookGroup()
+    weights = model.patches_uuid
     for hook in hooks:
         if hook.hook_ref not in model.hook_patches:
             hook.add_hook_patches(model, model.model_options, target, registered)
+    model.patches_uuid = weights
 
 
 def keep_patched_weights(model, conds: dict[str, list]) -> None:

@@ -64,8 +64,13 @@ class Trajectory:
 
 
 def identity(model) -> tuple:
-    """What two MODELs share when they are the same weights with the same patches."""
-    return weakref.ref(model.model), model.patches_uuid
+    """What two MODELs share when they are the same weights with the same patches.
+
+    A clone whose weights ComfyUI loaded again, as for hooks on a dynamic MODEL, shares its base; before ComfyUI had
+    such clones, the model itself is what they share.
+    """
+    base = getattr(model, "clone_base_uuid", None)
+    return weakref.ref(model.model) if base is None else base, model.patches_uuid
 
 
 def of_latent(latent: dict, model) -> tuple[Trajectory | None, str]:

@@ -13,8 +13,12 @@ from comfy_extras.nodes_hooks import (
 )
 from rag_pack.nodes.patches import RAGHardBinding, RAGSoftRefinementAttention
 from rag_pack.nodes.sampler import RAGHardBindingSampler
+from rag_pack.rag_sampler import engine, trajectory
 from rag_pack.rag_sampler.layout import Box, Cell
 from rag_pack.rag_sampler.regions import Region
+from rag_pack.rag_sampler.repaint import NewRegion, repaint
+from rag_pack.rag_sampler.sampling import Settings
+from rag_pack.rag_sampler.sampling import sample as generate
 from safetensors.torch import save_file
 from tiny import basic_guider, cfg_guider, conditioning, noise_for, run, sample, schedule
 
@@ -225,3 +229,36 @@ def test_a_schedule_computes_a_weight_anew_for_each_keyframe(model, texts, setti
     model = bound(model, (LEFT,), (hooked(conditioning(texts, "H0"), hooks),))
     run(basic_guider(model, conditioning(texts, "G0")), *setting)
     assert moves.computed == 3
+
+
+@pytest.mark.parametrize("owner", ["region", "base prompt"])
+def test_repaint_replays_a_picture_made_with_hooks(model, texts, files, monkeypatch, owner):
+    """Its record is valid for the MODEL without them, and the replay predicts what was recorded."""
+    group, settings = hook(files["kohya"]), Settings(0, STEPS, 1.0, "euler", "simple")
+    own, base = conditioning(texts, "H0"), conditioning(texts, "G0")
+    own, base = (hooked(own, group), base) if owner == "region" else (own, hooked(base, group))
+    prior = generate(
+        bound(model, (LEFT,), (own,)), {"samples": torch.zeros(1, 16, 16, 24)}, base, base, settings,
+        keep_for_repaint=True,
+    )  # fmt: skip
+    replayed, evaluate = [], engine._evaluate
+
+    def watched(run, *args, record=None, **kwargs):
+        out = evaluate(run, *args, record=record, **kwargs)
+        replayed.extend([] if record is None else [out[0].clone()])
+        return out
+
+    monkeypatch.setattr(engine, "_evaluate", watched)
+    inside = torch.zeros(8, 12, dtype=torch.bool)
+    inside[:, 8:] = True
+    region, new = NewRegion(inside, conditioning(texts, "H1"), 1, True), conditioning(texts, "G1")
+    repaint(model, prior, region, new, new, settings)
+    recorded = [evaluation.denoised for evaluation in prior[trajectory.KEY].evaluations]
+    torch.testing.assert_close(torch.stack(replayed), torch.stack(recorded[1:]), rtol=0, atol=1e-4)
+    assert model.hook_patches == {}
+
+
+def test_a_model_with_registered_hooks_is_not_loaded_anew(model, texts, files):
+    """ComfyUI tells by patches_uuid whether weights on the device are a MODEL's."""
+    region = (hooked(conditioning(texts, "H0"), hook(files["kohya"])),)
+    assert bound(model, (LEFT,), region).patches_uuid == model.patches_uuid

@@ -36,6 +36,8 @@ INHERITED = (
 )
 """What a region's entry takes from the base prompt's when it does not bring it itself."""
 
+_CONTROL = ("control", "control_apply_to_uncond")
+
 _CANNOT_CARRY = {
     "area": "an area of its own; the region node says where it lies",
     "mask": "a mask of its own; the region node says where it lies",
@@ -151,14 +153,29 @@ class BoundRegion:
         entries = []
         for entry in converted:
             entry = {**inherited, **entry, REGION: self.number}
-            both = entry.pop(
-                "control_apply_to_uncond", False
-            )  # ComfyUI would give the crop to the whole negative
+            # ComfyUI would give the cropped one to the whole negative
+            both = entry.pop("control_apply_to_uncond", False)
             if entry.get("control") is not inherited.get("control"):
                 entry["control"] = self.crop_control(entry["control"], shape)
                 entry[BOTH] = both
             entries.append(entry)
         return entries
+
+    def prompt(self, conditioning: list, shape: tuple[int, ...], base: dict | None = None) -> list:
+        """A CONDITIONING for a sampler that gets the region's crop as its picture, completed by what it inherits
+        from the options of a base prompt; shape: that of the latent of the whole picture."""
+        inherited = {key: value for key, value in (base or {}).items() if key in (*INHERITED, *_CONTROL)}
+        result = []
+        for text, own in conditioning:
+            options = {**inherited, **own}
+            control = options.get("control")
+            if control is not None:
+                crop = self.controls.get(id(control)) or self.crop_control(control, shape)
+                options["control"] = self.controls[id(control)] = crop
+            for key in options.keys() & {"concat_latent_image", "concat_mask"}:
+                options[key] = self._crop_hint(options[key], shape)
+            result.append([text, options])
+        return result
 
     def crop_control(self, control, shape: tuple[int, ...]):
         """A copy of a ControlNet, and of those chained to it, that sees only the region's part of the hint."""

@@ -17,10 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import trajectory
+from .binding import BoundRegion
 from .engine import add_spec, plain
 from .layout import TOKEN_PIXELS, TokenBox
 from .refinement import Refinement
-from .regions import bounding_box, spread
+from .regions import TokenRegion, bounding_box, spread
 from .replay import OutOfStep, Replay
 from .run import patch_size
 from .sampling import Settings, run_sampler
@@ -121,7 +122,7 @@ def _beside_the_record(
         raise OutOfStep
     logging.info("RAG: repaint beside the record of the picture's run, with its schedule, %s and cfg %g",
                  settings.sampler_name, settings.cfg)  # fmt: skip
-    alone = _alone(model, prior, region, negative, settings, noise, record.sigmas, step)
+    alone = _alone(model, prior, region, positive, negative, settings, noise, record.sigmas, step)
     patched = model if refinement is None else add_spec(model, refinement)
     replay = Replay(record, first, region.inside, region.match_surroundings)
     patch = patch_size(model.model)
@@ -162,7 +163,7 @@ def _with_noise_mask(model, prior, region, positive, negative, settings, refinem
     fresh = comfy.sample.prepare_noise(samples, settings.seed)
     inside = spread(region.inside, patch, *samples.shape[-2:]).to(samples.device)
     start = sampling.noise_scaling(sigmas[step], fresh, clean)
-    alone = _alone(model, prior, region, negative, settings, noise, sigmas, step)
+    alone = _alone(model, prior, region, positive, negative, settings, noise, sigmas, step)
     _put(start, alone, region, inside, patch)
     held = (start - sampling.noise_scaling(sigmas[step], torch.zeros_like(fresh), clean)) / sigmas[step]
     patched = model if refinement is None else add_spec(model, refinement)
@@ -173,8 +174,11 @@ def _with_noise_mask(model, prior, region, positive, negative, settings, refinem
     return {**kept, "samples": torch.where(inside, result.to(samples), samples)}
 
 
-def _alone(model, prior, region: NewRegion, negative, settings, noise, sigmas: Tensor, step: int) -> Tensor:
-    """The region's box after its own steps, [B, C, h, w] in the model's space."""
+def _alone(model, prior, region: NewRegion, positive, negative, settings, noise, sigmas: Tensor, step: int):
+    """The region's box after its own steps, [B, C, h, w] in the model's space.
+
+    As a bound region it takes guidance, ControlNets and the like from the base prompt, cropped to the box.
+    """
     box, patch = region.box, patch_size(model.model)
     samples = prior["samples"]
     height = min(box.height * patch, samples.shape[-2] - box.y0 * patch)
@@ -185,9 +189,12 @@ def _alone(model, prior, region: NewRegion, negative, settings, noise, sigmas: T
     sampling = model.get_model_object("model_sampling")
     if step == 0:
         return sampling.noise_scaling(sigmas[0], noise, empty)
-    made, _ = run_sampler(
-        plain(model), noise, empty, region.conditioning, negative, settings, sigmas[: step + 1]
-    )
+    bound = BoundRegion(0, TokenRegion(box), 0.0, False, patch)
+    base = next((options for _, options in positive if "area" not in options), positive[0][1])
+    own, against = (
+        bound.prompt(region.conditioning, samples.shape, base), bound.prompt(negative, samples.shape)
+    )  # fmt: skip
+    made, _ = run_sampler(plain(model), noise, empty, own, against, settings, sigmas[: step + 1])
     return _at_sigma(model, made, sigmas[step])
 
 

@@ -3,11 +3,14 @@
 import comfy.controlnet
 import pytest
 import torch
-from rag_pack.rag_sampler.binding import Binding
+from rag_pack.rag_sampler.binding import Binding, BoundRegion
 from rag_pack.rag_sampler.engine import add_spec
-from rag_pack.rag_sampler.layout import Box, Cell
+from rag_pack.rag_sampler.layout import Box, Cell, TokenBox
 from rag_pack.rag_sampler.refinement import Refinement
-from rag_pack.rag_sampler.regions import Region
+from rag_pack.rag_sampler.regions import Region, TokenRegion, spread
+from rag_pack.rag_sampler.repaint import NewRegion, repaint
+from rag_pack.rag_sampler.sampling import Settings
+from rag_pack.rag_sampler.sampling import sample as generate
 from tiny import basic_guider, cfg_guider, conditioning, load_k128, noise_for, run, sample, schedule
 
 from demo.controlnet import ControlNet, export
@@ -190,3 +193,56 @@ def test_the_control_is_left_as_it_was(model, texts, setting, controls):
     control = prompt[0][1]["control"]
     assert (control.cond_hint, control.timestep_range, control.multigpu_clones) == (None, None, {})
     assert torch.equal(sample(model, prompt, *setting), before)
+
+
+def test_repaint_with_a_control(model, texts, controls):
+    """The region made alone takes guidance and the part of the hint on its box from the base prompt, as a bound one."""
+    settings = Settings(0, STEPS, 3.0, "euler", "simple")
+    prompt, negative = apply(
+        conditioning(texts, "G0", guidance=6.0), controls[0], hint(), negative=conditioning(texts, "G1")
+    )
+    latent = {"samples": torch.zeros(1, 16, 16, 24)}
+    prior = generate(bound(model, texts), latent, prompt, negative, settings, keep_for_repaint=True)
+    inside = torch.zeros(8, 12, dtype=torch.bool)
+    inside[2:6, 4:8] = True
+
+    def painted(own: list, prompt=prompt) -> torch.Tensor:
+        region = NewRegion(inside, own, 2, True)
+        return repaint(model, prior, region, prompt, negative, settings)["samples"]
+
+    inherited = painted(conditioning(texts, "H1"))
+    outside = ~spread(inside, 2, 16, 24)
+    assert torch.equal(inherited[..., outside], prior["samples"][..., outside])
+    same = apply(conditioning(texts, "H1", guidance=6.0), controls[0], hint())[0]
+    torch.testing.assert_close(inherited, painted(same), rtol=0, atol=1e-5)
+    for other in (conditioning(texts, "H1", guidance=1.0), apply(same, controls[1], hint(7))[0]):
+        assert (in_box(inherited) - in_box(painted(other))).abs().max() > 1e-2
+    assert (in_box(inherited) - in_box(painted(same, conditioning(texts, "G0")))).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("record", [True, False])
+def test_repaint_crops_every_hint_of_the_region_that_it_makes_alone(model, texts, controls, record):
+    """The negative's, too, which is squeezed into the box otherwise."""
+    seen = []
+    control = controls[0].copy()
+    control.preprocess_image = lambda image: seen.append(image) or image
+    prompt, negative = apply(conditioning(texts, "G0"), control, hint(), negative=conditioning(texts, "G1"))
+    settings, latent = Settings(0, STEPS, 3.0, "euler", "simple"), {"samples": torch.zeros(1, 16, 16, 24)}
+    prior = generate(model, latent, prompt, negative, settings, keep_for_repaint=record)
+    seen.clear()
+    inside = torch.zeros(8, 12, dtype=torch.bool)
+    inside[2:6, 4:8] = True
+    repaint(model, prior, NewRegion(inside, conditioning(texts, "H1"), 2, True), prompt, negative, settings)
+    box, picture = seen  # each once, for both branches
+    torch.testing.assert_close(box, cropped(hint()).movedim(-1, 1))
+    torch.testing.assert_close(picture, hint().movedim(-1, 1))
+
+
+def test_an_inpainting_latent_is_cropped_for_a_region_made_alone(texts):
+    region = BoundRegion(0, TokenRegion(TokenBox(2, 6, 4, 8)), 0.0, False, 2)
+    latent, mask = noise_for(16, 24), hint()[..., 0][:, None]
+    ((_, options),) = region.prompt(
+        conditioning(texts, "H0"), latent.shape, {"concat_latent_image": latent, "concat_mask": mask}
+    )
+    assert torch.equal(options["concat_latent_image"], in_box(latent))
+    assert torch.equal(options["concat_mask"], mask[..., PIXELS[0], PIXELS[1]])

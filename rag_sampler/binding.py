@@ -184,6 +184,8 @@ class BoundRegion:
         copy.extra_concat_orig = [self._crop_hint(hint, shape) for hint in control.extra_concat_orig]
         if control.previous_controlnet is not None:
             copy.set_previous_controlnet(self.crop_control(control.previous_controlnet, shape))
+        for device, clone in getattr(control, "multigpu_clones", {}).items():
+            copy.multigpu_clones[device] = self.crop_control(clone, shape)
         return copy
 
     def _crop_hint(self, hint: Tensor | None, shape: tuple[int, ...]) -> Tensor | None:

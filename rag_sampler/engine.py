@@ -16,6 +16,8 @@ from __future__ import annotations
 import logging
 from math import ceil
 
+import comfy.sampler_helpers
+import comfy.samplers
 import torch
 from comfy.conds import CONDList
 from comfy.patcher_extension import WrappersMP
@@ -94,13 +96,13 @@ def _outer_sample(executor, noise, latent_image, sampler, sigmas, *args, **kwarg
     told = tuple(spec for spec in options[KEY] if not (continues and isinstance(spec, Binding)))
     for message in (*advice.on_specs(told, len(sigmas) - 1), *run.advice):
         run.warn(message)
-    conds = _with_regions(guider.conds, run, specs, noise.shape)
+    conds = _with_regions(model, guider.conds, run, specs, noise.shape)
     run.recorder = next((spec for spec in specs if isinstance(spec, Recorder)), None)
     run.replay = next((spec for spec in specs if isinstance(spec, Replay)), None)
     if run.replay is not None:
         trajectory = run.replay.trajectory
         run.original = lay_out_run(model, trajectory.specs, noise, trajectory.sigmas, continues=False)
-        conds = _with_original(conds, run.original, trajectory, noise.shape)
+        conds = _with_original(model, conds, run.original, trajectory, noise.shape)
     guider.conds = conds
     lora_hooks.share(conds)
     lora_hooks.keep_patched_weights(model, conds)
@@ -116,7 +118,9 @@ def _outer_sample(executor, noise, latent_image, sampler, sigmas, *args, **kwarg
     return result
 
 
-def _with_regions(conds: dict[str, list], run: Run, specs: tuple, shape: tuple[int, ...]) -> dict[str, list]:
+def _with_regions(
+    model, conds: dict[str, list], run: Run, specs: tuple, shape: tuple[int, ...]
+) -> dict[str, list]:
     """The guider's conditions with the entries of bound regions and the texts of refinements."""
     role = "positive" if "positive" in conds else next(iter(conds))
     if role != "positive" and len(conds) > 1:
@@ -132,6 +136,10 @@ def _with_regions(conds: dict[str, list], run: Run, specs: tuple, shape: tuple[i
         if isinstance(spec, Binding | Refinement):
             _check_width(bases[0], spec)
     entries = []
+    if hasattr(comfy.sampler_helpers, "preprocess_multigpu_conds"):
+        # Each device gets a copy of a ControlNet's weights; made now, all crops of it share that copy.
+        own = [options for region in regions for _, options in region.conditioning]
+        comfy.sampler_helpers.preprocess_multigpu_conds({**conds, "regions": own}, model, {})
     for i, region in enumerate(run.bound):
         region.adopt_controls(conds, shape)
         entries += region.entries(bases[0], convert_cond(regions[i].conditioning), shape)
@@ -146,10 +154,12 @@ def _padded(text: Tensor, least: int) -> Tensor:
     return torch.nn.functional.pad(text, (0, 0, max(0, least - text.shape[1]), 0))
 
 
-def _with_original(conds: dict[str, list], run: Run, trajectory, shape: tuple[int, ...]) -> dict[str, list]:
+def _with_original(
+    model, conds: dict[str, list], run: Run, trajectory, shape: tuple[int, ...]
+) -> dict[str, list]:
     """The guider's conditions with those of a recorded run, marked."""
     original = {"positive": convert_cond(trajectory.positive), "negative": convert_cond(trajectory.negative)}
-    original = _with_regions(original, run, trajectory.specs, shape)
+    original = _with_regions(model, original, run, trajectory.specs, shape)
     for role, entries in original.items():
         marked = [
             {k: v for k, v in c.items() if k != "control_apply_to_uncond"} | {ORIGINAL: True} for c in entries
@@ -301,8 +311,7 @@ def _unread(run: Run, sigma: float, conds: list) -> frozenset[int]:
 def _prepare_controls(run: Run, model) -> None:
     """ComfyUI prepares the ControlNets of entries; the cropped ones of other branches are on none."""
     for region in (*run.bound, *(run.original.bound if run.original else ())):
-        for control in region.controls.values():
-            control.pre_run(model, model.model_sampling.percent_to_sigma)
+        comfy.samplers.pre_run_control(model, [{"control": control} for control in region.controls.values()])
 
 
 def _apply_model(

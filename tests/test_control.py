@@ -1,6 +1,5 @@
 """A FLUX ControlNet through ComfyUI's own loader and nodes: the whole picture obeys it, bound regions included."""
 
-import comfy.controlnet
 import pytest
 import torch
 from rag_pack.rag_sampler.binding import Binding, BoundRegion
@@ -11,10 +10,18 @@ from rag_pack.rag_sampler.regions import Region, TokenRegion, spread
 from rag_pack.rag_sampler.repaint import NewRegion, repaint
 from rag_pack.rag_sampler.sampling import Settings
 from rag_pack.rag_sampler.sampling import sample as generate
-from tiny import basic_guider, cfg_guider, conditioning, load_k128, noise_for, run, sample, schedule
+from tiny import (
+    basic_guider,
+    cfg_guider,
+    conditioning,
+    load_control,
+    load_k128,
+    noise_for,
+    run,
+    sample,
+    schedule,
+)
 
-from demo.controlnet import ControlNet, export
-from demo.transformer import Size
 from nodes import ControlNetApply, ControlNetApplyAdvanced
 
 STEPS, BOUND = 5, 3
@@ -33,19 +40,8 @@ def model():
 
 @pytest.fixture(scope="module")
 def controls(tmp_path_factory):
-    """Two random ControlNets from files."""
-    made = []
-    for seed in (1, 2):
-        network = ControlNet(Size(hidden=128, double=1, single=0, context=32, pooled=16))
-        generator = torch.Generator().manual_seed(seed)
-        for parameter in network.parameters():
-            spread = (2 if parameter.ndim == 4 else 0.8) / parameter[0].numel() ** 0.5
-            spread = spread if parameter.ndim > 1 else 0.1
-            parameter.data = spread * torch.randn(parameter.shape, generator=generator)
-        path = tmp_path_factory.mktemp("controlnet") / f"{seed}.safetensors"
-        export(network, path)
-        made.append(comfy.controlnet.load_controlnet(str(path)))
-    return made
+    folder = tmp_path_factory.mktemp("controlnet")
+    return [load_control(folder, seed) for seed in (1, 2)]
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import comfy.controlnet
 import comfy.model_base
 import comfy.model_management
 import comfy.model_patcher
@@ -12,6 +13,9 @@ import comfy.sd
 import comfy.supported_models
 import torch
 from safetensors.torch import load_file
+
+from demo.controlnet import ControlNet, export
+from demo.transformer import Size
 
 REPO = Path(__file__).resolve().parent.parent
 GOLDEN = REPO / "tests" / "golden"
@@ -35,6 +39,18 @@ def load_tiny():
     model.diffusion_model.load_state_dict(weights)
     device = comfy.model_management.get_torch_device()
     return comfy.model_patcher.ModelPatcher(model.eval(), device, device)
+
+
+def load_control(folder: Path, seed: int):
+    """A random ControlNet in FLUX's format that fits `load_k128`, through ComfyUI's own loader."""
+    network = ControlNet(Size(hidden=128, double=1, single=0, context=32, pooled=16))
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in network.parameters():
+        spread = (2 if parameter.ndim == 4 else 0.8) / parameter[0].numel() ** 0.5
+        spread = spread if parameter.ndim > 1 else 0.1
+        parameter.data = spread * torch.randn(parameter.shape, generator=generator)
+    export(network, folder / f"control_{seed}.safetensors")
+    return comfy.controlnet.load_controlnet(str(folder / f"control_{seed}.safetensors"))
 
 
 LOADERS = {"tiny128_flux_bfl.safetensors": load_k128, "tiny_flux_bfl.safetensors": load_tiny}

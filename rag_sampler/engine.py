@@ -16,20 +16,18 @@ from __future__ import annotations
 import logging
 from math import ceil
 
-import comfy.sampler_helpers
 import comfy.samplers
 import torch
-from comfy.conds import CONDList
 from comfy.patcher_extension import WrappersMP
-from comfy.sampler_helpers import convert_cond
 from torch import Tensor
 
 from . import advice, lora_hooks
 from .attention import install_override
 from .binding import ORIGIN, REGION, Binding
 from .features import SINGLE, Forward, Recording, install_hooks
+from .prompts import TEXTS, add_original, add_regions
 from .refinement import Refinement
-from .regions import describe, owners, spread
+from .regions import owners, spread
 from .replay import ORIGINAL, Replay
 from .run import FAMILIES, Run, Step, adapted, family, lay_out_run, report
 from .trajectory import Recorder
@@ -41,9 +39,6 @@ RUN, STEP = "rag_run", "rag_step"
 MARK = "rag_hooked"
 """An argument that the network ignores. It keeps torch.compile from taking a graph without our hooks for one with
 them: core's TorchCompileModel compares no transformer_options, but it does compare the names of arguments."""
-
-TEXTS = "rag_texts"
-"""The model condition that brings the regional texts to APPLY_MODEL."""
 
 
 def add_spec(model, spec: Binding | Refinement | Recorder | Replay):
@@ -96,13 +91,13 @@ def _outer_sample(executor, noise, latent_image, sampler, sigmas, *args, **kwarg
     told = tuple(spec for spec in options[KEY] if not (continues and isinstance(spec, Binding)))
     for message in (*advice.on_specs(told, len(sigmas) - 1), *run.advice):
         run.warn(message)
-    conds = _with_regions(model, guider.conds, run, specs, noise.shape)
+    conds = add_regions(model, guider.conds, run, specs, noise.shape)
     run.recorder = next((spec for spec in specs if isinstance(spec, Recorder)), None)
     run.replay = next((spec for spec in specs if isinstance(spec, Replay)), None)
     if run.replay is not None:
         trajectory = run.replay.trajectory
         run.original = lay_out_run(model, trajectory.specs, noise, trajectory.sigmas, continues=False)
-        conds = _with_original(model, conds, run.original, trajectory, noise.shape)
+        conds = add_original(model, conds, run.original, trajectory, noise.shape)
     guider.conds = conds
     lora_hooks.share(conds)
     lora_hooks.keep_patched_weights(model, conds)
@@ -116,70 +111,6 @@ def _outer_sample(executor, noise, latent_image, sampler, sigmas, *args, **kwarg
         raise RuntimeError(_NO_EFFECT)
     logging.info("RAG: %s", report(run, len(sigmas) - 1, family(model)))
     return result
-
-
-def _with_regions(
-    model, conds: dict[str, list], run: Run, specs: tuple, shape: tuple[int, ...]
-) -> dict[str, list]:
-    """The guider's conditions with the entries of bound regions and the texts of refinements."""
-    role = "positive" if "positive" in conds else next(iter(conds))
-    if role != "positive" and len(conds) > 1:
-        raise ValueError(
-            f"RAG: this guider has the prompts {', '.join(conds)} and none called positive, so that it is open which "
-            f"one the regions belong to; use a guider with a positive prompt, such as BasicGuider or CFGGuider"
-        )
-    positive = conds[role]
-    bases = [entry for entry in positive if "area" not in entry] or positive
-    regions = [region for spec in specs if isinstance(spec, Binding) for region in spec.regions]
-    texts = [text for spec in specs if isinstance(spec, Refinement) for text in spec.texts]
-    for spec in specs:
-        if isinstance(spec, Binding | Refinement):
-            _check_width(bases[0], spec)
-    entries = []
-    if hasattr(comfy.sampler_helpers, "preprocess_multigpu_conds"):
-        # Each device gets a copy of a ControlNet's weights; made now, all crops of it share that copy.
-        own = [options for region in regions for _, options in region.conditioning]
-        comfy.sampler_helpers.preprocess_multigpu_conds({**conds, "regions": own}, model, {})
-    for i, region in enumerate(run.bound):
-        region.adopt_controls(conds, shape)
-        entries += region.entries(bases[0], convert_cond(regions[i].conditioning), shape)
-    if texts:
-        texts = [_padded(text, FAMILIES[run.family].least_text) for text in texts]
-        positive = [{**c, "model_conds": {**c["model_conds"], TEXTS: CONDList(texts)}} for c in positive]
-    return {**conds, role: [*positive, *entries]}
-
-
-def _padded(text: Tensor, least: int) -> Tensor:
-    """A text [1, T, C], with zeros at its start up to the least length, as ComfyUI pads the base prompt's."""
-    return torch.nn.functional.pad(text, (0, 0, max(0, least - text.shape[1]), 0))
-
-
-def _with_original(
-    model, conds: dict[str, list], run: Run, trajectory, shape: tuple[int, ...]
-) -> dict[str, list]:
-    """The guider's conditions with those of a recorded run, marked."""
-    original = {"positive": convert_cond(trajectory.positive), "negative": convert_cond(trajectory.negative)}
-    original = _with_regions(model, original, run, trajectory.specs, shape)
-    for role, entries in original.items():
-        marked = [
-            {k: v for k, v in c.items() if k != "control_apply_to_uncond"} | {ORIGINAL: True} for c in entries
-        ]
-        conds = {**conds, role: [*conds.get(role, ()), *marked]}
-    return conds
-
-
-def _check_width(base: dict, spec: Binding | Refinement) -> None:
-    """Texts of another encoder would fail deep inside the model; say it here."""
-    if base.get("cross_attn") is None:
-        return
-    expected = base["cross_attn"].shape[-1]
-    for number, region in enumerate(spec.regions, 1):
-        for text, _ in region.conditioning:
-            if text.shape[-1] != expected:
-                raise ValueError(
-                    f"{spec.node}: the conditioning of {describe(number, spec.regions)} has {text.shape[-1]} "
-                    f"channels and the base prompt's has {expected}: encode both with the same CLIP"
-                )
 
 
 def _prepare_sampling(executor, model, noise_shape, conds, *args, **kwargs):

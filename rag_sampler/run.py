@@ -160,7 +160,9 @@ class Step:
         self, branch: int, entry: object, rows: int, columns: int
     ) -> tuple[int, object, Recording | None]:
         """What features.Forward has to know of a chunk of a batch of rows × columns tokens."""
-        record, entry = (self.record, entry) if self.parts is None else self.parts[entry]
+        record = self.record
+        if self.parts is not None:
+            record, entry = self.parts.get(entry, (None, entry))
         box = record.region.box if record else None
         return branch, entry, record if box and (box.height, box.width) == (rows, columns) else None
 

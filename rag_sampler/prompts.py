@@ -1,0 +1,82 @@
+"""The guider's conditions with those of the regions: what is added to them, once a run, before ComfyUI encodes them."""
+
+from __future__ import annotations
+
+import comfy.sampler_helpers
+import torch
+from comfy.conds import CONDList
+from comfy.sampler_helpers import convert_cond
+from torch import Tensor
+
+from .binding import Binding
+from .refinement import Refinement
+from .regions import describe
+from .replay import ORIGINAL
+from .run import FAMILIES, Run
+
+TEXTS = "rag_texts"
+"""The model condition that brings the regional texts to APPLY_MODEL."""
+
+
+def add_regions(
+    model, conds: dict[str, list], run: Run, specs: tuple, shape: tuple[int, ...]
+) -> dict[str, list]:
+    """The guider's conditions with the entries of bound regions and the texts of refinements."""
+    role = "positive" if "positive" in conds else next(iter(conds))
+    if role != "positive" and len(conds) > 1:
+        raise ValueError(
+            f"RAG: this guider has the prompts {', '.join(conds)} and none called positive, so that it is open which "
+            f"one the regions belong to; use a guider with a positive prompt, such as BasicGuider or CFGGuider"
+        )
+    positive = conds[role]
+    bases = [entry for entry in positive if "area" not in entry] or positive
+    regions = [region for spec in specs if isinstance(spec, Binding) for region in spec.regions]
+    texts = [text for spec in specs if isinstance(spec, Refinement) for text in spec.texts]
+    for spec in specs:
+        if isinstance(spec, Binding | Refinement):
+            _check_width(bases[0], spec)
+    entries = []
+    if hasattr(comfy.sampler_helpers, "preprocess_multigpu_conds"):
+        # Each device gets a copy of a ControlNet's weights; made now, all crops of it share that copy.
+        own = [options for region in regions for _, options in region.conditioning]
+        comfy.sampler_helpers.preprocess_multigpu_conds({**conds, "regions": own}, model, {})
+    for i, region in enumerate(run.bound):
+        region.adopt_controls(conds, shape)
+        entries += region.entries(bases[0], convert_cond(regions[i].conditioning), shape)
+    if texts:
+        texts = [_padded(text, FAMILIES[run.family].least_text) for text in texts]
+        positive = [{**c, "model_conds": {**c["model_conds"], TEXTS: CONDList(texts)}} for c in positive]
+    return {**conds, role: [*positive, *entries]}
+
+
+def _padded(text: Tensor, least: int) -> Tensor:
+    """A text [1, T, C], with zeros at its start up to the least length, as ComfyUI pads the base prompt's."""
+    return torch.nn.functional.pad(text, (0, 0, max(0, least - text.shape[1]), 0))
+
+
+def add_original(
+    model, conds: dict[str, list], run: Run, trajectory, shape: tuple[int, ...]
+) -> dict[str, list]:
+    """The guider's conditions with those of a recorded run, marked."""
+    original = {"positive": convert_cond(trajectory.positive), "negative": convert_cond(trajectory.negative)}
+    original = add_regions(model, original, run, trajectory.specs, shape)
+    for role, entries in original.items():
+        marked = [
+            {k: v for k, v in c.items() if k != "control_apply_to_uncond"} | {ORIGINAL: True} for c in entries
+        ]
+        conds = {**conds, role: [*conds.get(role, ()), *marked]}
+    return conds
+
+
+def _check_width(base: dict, spec: Binding | Refinement) -> None:
+    """Texts of another encoder would fail deep inside the model; say it here."""
+    if base.get("cross_attn") is None:
+        return
+    expected = base["cross_attn"].shape[-1]
+    for number, region in enumerate(spec.regions, 1):
+        for text, _ in region.conditioning:
+            if text.shape[-1] != expected:
+                raise ValueError(
+                    f"{spec.node}: the conditioning of {describe(number, spec.regions)} has {text.shape[-1]} "
+                    f"channels and the base prompt's has {expected}: encode both with the same CLIP"
+                )

@@ -1,5 +1,9 @@
 """A FLUX ControlNet through ComfyUI's own loader and nodes: the whole picture obeys it, bound regions included."""
 
+import comfy.controlnet
+import comfy.latent_formats
+import comfy.ldm.flux.controlnet
+import comfy.ops
 import pytest
 import torch
 from rag_pack.rag_sampler.binding import Binding, BoundRegion
@@ -173,6 +177,53 @@ def test_the_hint_is_prepared_once_for_the_picture_and_once_for_each_box(
     assert sorted(sizes) == [(64, 96)] * 4 + [(128, 192)]
 
 
+class Encoder:
+    """A VAE: what it encodes is the mean colour of 8 × 8 pixels, and it remembers the sizes."""
+
+    def __init__(self) -> None:
+        self.sizes: list[tuple[int, int]] = []
+
+    def spacial_compression_encode(self) -> int:
+        return 8
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        self.sizes.append(tuple(pixels.shape[1:3]))
+        means = torch.nn.functional.avg_pool2d(pixels.movedim(-1, 1), 8)
+        return means.repeat(1, 6, 1, 1)[:, :16]
+
+
+def test_a_hint_that_a_vae_encodes_is_encoded_once_for_each_box(model, texts, setting):
+    """As the ControlNets of InstantX and Shakker take it."""
+    noise, sigmas = setting
+    config = {**vars(model.model.diffusion_model.params), "depth": 1, "depth_single_blocks": 1}
+    network = comfy.ldm.flux.controlnet.ControlNetFlux(
+        latent_input=True, control_latent_channels=16, dtype=torch.float32,
+        operations=comfy.ops.disable_weight_init, **config,
+    )  # fmt: skip
+    generator = torch.Generator().manual_seed(4)
+    for parameter in network.parameters():
+        spread = 0.8 / parameter[0].numel() ** 0.5 if parameter.ndim > 1 else 0.1
+        parameter.data = spread * torch.randn(parameter.shape, generator=generator)
+    latent_format, device = comfy.latent_formats.Flux(), torch.device("cpu")
+    control = comfy.controlnet.ControlNet(
+        network, compression_ratio=1, latent_format=latent_format, load_device=device,
+        extra_conds=["y", "guidance"],
+    )  # fmt: skip
+
+    def controlled(key: str, image: torch.Tensor, vae: Encoder) -> list:
+        prompt = conditioning(texts, key)
+        return ControlNetApplyAdvanced().apply_controlnet(prompt, [], control, image, 1.0, 0.0, 1.0, vae)[0]
+
+    vae = Encoder()
+    patched = bound(model, texts, (*QUARTERS, BOX), features=True)
+    _, mine = run(basic_guider(patched, controlled("G0", hint(), vae)), noise, sigmas)
+    assert sorted(vae.sizes) == [(64, 64)] + [(64, 96)] * 4 + [(128, 192)]
+    _, alone = run(basic_guider(model, controlled("H0", cropped(hint()), Encoder())), in_box(noise), sigmas)
+    torch.testing.assert_close(in_box(mine[:BOUND]), alone[:BOUND], rtol=0, atol=1e-4)
+    _, free = run(basic_guider(model, conditioning(texts, "H0")), in_box(noise), sigmas)
+    assert (alone[0] - free[0]).abs().max() > 1e-2
+
+
 def test_refinement_keeps_the_control(model, texts, setting, controls):
     """The same text everywhere, in two streams, is the plain run with that control."""
     prompt, _ = apply(conditioning(texts, "G0"), controls[0], hint())
@@ -187,7 +238,8 @@ def test_the_control_is_left_as_it_was(model, texts, setting, controls):
     before = sample(model, prompt, *setting)
     sample(bound(model, texts, QUARTERS, features=True), prompt, *setting)
     control = prompt[0][1]["control"]
-    assert (control.cond_hint, control.timestep_range, control.multigpu_clones) == (None, None, {})
+    assert (control.cond_hint, control.timestep_range) == (None, None)
+    assert not getattr(control, "multigpu_clones", {})
     assert torch.equal(sample(model, prompt, *setting), before)
 
 

@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io, ui
 
-from ..rag_sampler.preview import draw_layout, region_masks
+from ..rag_sampler.preview import draw_layout, region_mask
 from .common import CATEGORY, SEARCH, Regions, check_regions, named, size_inputs
 
 
@@ -67,5 +67,4 @@ class RAGRegionsToMask(io.ComfyNode):
                     f"index is {index} and the layout holds {len(regions)} regions; write 1 to {len(regions)}, or 0 "
                     f"for all of them"
                 )
-            masks = region_masks(regions, width, height)
-            return io.NodeOutput((masks.amax(0) if index == 0 else masks[index - 1])[None])
+            return io.NodeOutput(region_mask(regions, width, height, index)[None])

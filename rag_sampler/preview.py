@@ -44,17 +44,14 @@ def region_color(region: Region, index: int) -> Color:
     return (int(chosen[:2], 16), int(chosen[2:4], 16), int(chosen[4:], 16)) if chosen else color(index)
 
 
-def token_mask(tokens: TokenRegion, width: int, height: int) -> Tensor:
-    """A region's tokens as a mask [height, width] in pixels, 1 inside."""
-    box = tokens.box
-    mask = torch.zeros((-(-height // TOKEN_PIXELS), -(-width // TOKEN_PIXELS)))
-    mask[box.y0 : box.y1, box.x0 : box.x1] = 1.0 if tokens.own is None else tokens.own.float().cpu()
-    return spread(mask, TOKEN_PIXELS, height, width)
-
-
-def region_masks(regions: tuple[Region, ...], width: int, height: int) -> Tensor:
-    """The masks of all regions of a picture in pixels, [R, height, width]; raises as bound_tokens does."""
-    return torch.stack([token_mask(tokens, width, height) for tokens in bound_tokens(regions, width, height)])
+def region_mask(regions: tuple[Region, ...], width: int, height: int, number: int = 0) -> Tensor:
+    """The mask of a region (from 1), or of all together (0), [height, width], 1 inside; raises as bound_tokens does."""
+    tokens = bound_tokens(regions, width, height)
+    mask = torch.zeros((height, width))
+    for each in tokens if number == 0 else tokens[number - 1 : number]:
+        part = _part(mask, each)
+        part.copy_(torch.maximum(part, _inside(each, part).float()))
+    return mask
 
 
 def draw_layout(regions: tuple[Region, ...], width: int, height: int, image: Tensor | None = None) -> Tensor:
@@ -64,16 +61,16 @@ def draw_layout(regions: tuple[Region, ...], width: int, height: int, image: Ten
     image: [B, h, w, 3], the first of which lies under the layout, fitted to width × height.
     """
     tokens = bound_tokens(regions, width, height)
-    masks = [token_mask(each, width, height) for each in tokens]
     canvas = _background(width, height, image)
     line = max(2, min(width, height) // 170)
     tints = [region_color(region, index) for index, region in enumerate(regions)]
-    for tint, mask in zip(tints, masks, strict=True):
-        canvas = torch.lerp(canvas, _flat(tint, canvas), 0.35 * mask[..., None])
-    canvas = torch.lerp(canvas, torch.ones_like(canvas), 0.5 * _hatching(masks, 4 * line)[..., None])
-    for tint, mask in zip(tints, masks, strict=True):
-        canvas = torch.lerp(canvas, _flat(tint, canvas), (mask - _eroded(mask, line))[..., None])
-    picture = Image.fromarray((canvas * 255).round().byte().numpy())
+    for tint, each in zip(tints, tokens, strict=True):
+        part = _part(canvas, each)
+        part.lerp_(_flat(tint, part), 0.35 * _inside(each, part).float()[..., None])
+    _hatch(canvas, tokens, 4 * line)
+    for tint, each in zip(tints, tokens, strict=True):
+        _outline(canvas, each, _flat(tint, canvas), line)
+    picture = Image.fromarray(canvas.mul_(255).round_().byte().numpy())
     whole, taken = -(-width // TOKEN_PIXELS) * -(-height // TOKEN_PIXELS), []
     for number, (region, each, tint) in enumerate(zip(regions, tokens, tints, strict=True), 1):
         left, top = each.box.x0 * TOKEN_PIXELS, each.box.y0 * TOKEN_PIXELS
@@ -93,35 +90,61 @@ def draw_layout(regions: tuple[Region, ...], width: int, height: int, image: Ten
 def draw_plan(boxes: tuple[Region, ...], cells: tuple[Region, ...], width: int, height: int) -> Tensor:
     """A picture of a plan, [1, height, width, 3]: the boxes as draw_layout shows them, over the cells' outlines."""
     canvas = _background(width, height, None)
-    for mask in region_masks(cells, width, height):
-        outline = (mask - _eroded(mask, max(1, min(width, height) // 340)))[..., None]
-        canvas = torch.lerp(canvas, torch.full_like(canvas, 0.55), outline)
+    for cell in bound_tokens(cells, width, height):
+        _outline(canvas, cell, torch.tensor(0.55), max(1, min(width, height) // 340))
     return draw_layout(boxes, width, height, canvas[None])
 
 
+def _part(picture: Tensor, tokens: TokenRegion) -> Tensor:
+    """The part of a picture [height, width, ...] in the region's box, as a view."""
+    box, side = tokens.box, TOKEN_PIXELS
+    return picture[box.y0 * side : box.y1 * side, box.x0 * side : box.x1 * side]
+
+
+def _inside(tokens: TokenRegion, part: Tensor) -> Tensor:
+    """Which pixels [h, w] of its part of a picture are the region's own, bool."""
+    if tokens.own is None:
+        return torch.ones(part.shape[:2], dtype=torch.bool)
+    return spread(tokens.own.cpu(), TOKEN_PIXELS, *part.shape[:2])
+
+
 def _flat(tint: Color, canvas: Tensor) -> Tensor:
-    return (torch.tensor(tint) / 255).expand_as(canvas)
+    return (torch.tensor(tint) / 255).to(canvas)
 
 
 def _background(width: int, height: int, image: Tensor | None) -> Tensor:
     if image is None:
         return torch.full((height, width, 3), 0.13)
     fitted = F.interpolate(image[:1, ..., :3].movedim(-1, 1).float(), size=(height, width), mode="area")
-    return fitted[0].movedim(0, -1).cpu().clamp(0, 1)
+    return fitted[0].movedim(0, -1).cpu().clamp(0, 1).contiguous()
 
 
-def _hatching(masks: list[Tensor], spacing: int) -> Tensor:
-    """Diagonal stripes [height, width] where more than one mask is 1."""
-    shared = torch.stack(masks).sum(0) > 1
-    height, width = shared.shape
-    diagonal = torch.arange(height)[:, None] + torch.arange(width)
-    return (shared & (diagonal % spacing < spacing // 4)).float()
+def _hatch(canvas: Tensor, tokens: tuple[TokenRegion, ...], spacing: int) -> None:
+    """Lighten diagonal stripes where several regions lie, in place."""
+    height, width = canvas.shape[:2]
+    covers = torch.zeros((height, width), dtype=torch.int16)
+    for each in tokens:
+        part = _part(covers, each)
+        part += _inside(each, part)
+    diagonal = torch.arange(height, dtype=torch.int32)[:, None] + torch.arange(width, dtype=torch.int32)
+    stripes = (covers > 1) & (diagonal % spacing < spacing // 4)
+    canvas.lerp_(torch.ones(()), 0.5 * stripes.float()[..., None])
 
 
-def _eroded(mask: Tensor, pixels: int) -> Tensor:
-    """The mask without a border of so many pixels."""
-    padded = F.pad(1 - mask[None, None], (pixels,) * 4, value=1.0)
-    return 1 - F.max_pool2d(padded, 2 * pixels + 1, stride=1)[0, 0]
+def _outline(canvas: Tensor, tokens: TokenRegion, tint: Tensor, pixels: int) -> None:
+    """Paint the border of a region, so many pixels wide, in place."""
+    part = _part(canvas, tokens)
+    inside = _inside(tokens, part)
+    part[inside & ~_eroded(inside, pixels)] = tint
+
+
+def _eroded(inside: Tensor, pixels: int) -> Tensor:
+    """A bool grid [h, w] without a border of so many pixels, by running sums along either side."""
+    for axis in (0, 1):
+        window = 2 * pixels + 1
+        sums = F.pad(inside.movedim(axis, -1).int(), (pixels + 1, pixels)).cumsum(-1, dtype=torch.int32)
+        inside = (sums[:, window:] - sums[:, :-window] == window).movedim(-1, axis)
+    return inside
 
 
 def _label(

@@ -2,14 +2,20 @@
 
 import gc
 
+import comfy.hooks
 import comfy.model_management
 import pytest
 import torch
+from comfy.patcher_extension import WrappersMP
 from rag_pack.rag_sampler.binding import Binding
-from rag_pack.rag_sampler.engine import add_spec
+from rag_pack.rag_sampler.engine import STEP, add_spec
 from rag_pack.rag_sampler.layout import Box, Cell
 from rag_pack.rag_sampler.refinement import Refinement
 from rag_pack.rag_sampler.regions import Region
+from rag_pack.rag_sampler.repaint import NewRegion, repaint
+from rag_pack.rag_sampler.sampling import Settings
+from rag_pack.rag_sampler.sampling import sample as make
+from test_hooks import lora
 from tiny import conditioning, noise_for, sample, schedule
 
 
@@ -57,6 +63,103 @@ def test_ten_runs_leave_no_tensor(model, texts, setting):
     for number in range(1, 11):
         run(number)
     assert live_tensors() <= before
+
+
+PHASES = {
+    "before the first step": lambda place, step: place == "prepared",
+    "in a region's run": lambda place, step: place == "block" and step.of_region,
+    "in a bound main pass": lambda place, step: place == "block" and step.paste,
+    "in a refined step": lambda place, step: place == "block" and step.refinement and not step.paste,
+}
+REPAINT_PHASES = {
+    "in the new region's own run": lambda place, step: place == "block" and step is None,
+    "in the replay of the old picture": lambda place, step: step and step.record and not step.of_region,
+    "in the replay of an old region": lambda place, step: step and step.of_region,
+    "in the new picture": lambda place, step: step and step.run.replay,
+}
+ERRORS = [torch.OutOfMemoryError("out of memory"), comfy.model_management.InterruptProcessingException()]
+
+
+class Fault:
+    """What sits in a MODEL's third block and behind its preparation, and raises an error when its phase comes."""
+
+    def __init__(self, model) -> None:
+        self.error, self.phase = None, None
+        self.model = model.clone()
+        self.model.set_model_patch_replace(self.block, "dit", "single_block", 0)
+        self.model.add_wrapper(WrappersMP.PREPARE_SAMPLING, self.prepared)
+
+    def block(self, args, extra):
+        self.visit("block", args["transformer_options"].get(STEP))
+        return extra["original_block"](args)
+
+    def prepared(self, executor, *args, **kwargs):
+        out = executor(*args, **kwargs)
+        self.visit("prepared", None)
+        return out
+
+    def visit(self, place: str, step) -> None:
+        if self.error is not None and self.phase(place, step):
+            raise self.error
+
+    def strike(self, error: Exception, phase, run) -> None:
+        """Run until the phase; then what ComfyUI does when memory is out."""
+        self.error, self.phase = error, phase
+        with pytest.raises(type(error)):
+            run()
+        self.error = None
+        if isinstance(error, torch.OutOfMemoryError):
+            comfy.model_management.unload_all_models()
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=["out of memory", "interrupted"])
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("own_lora", [False, True], ids=["", "region with a LoRA"])
+def test_a_broken_run_leaves_the_model_and_the_regions_as_they_were(
+    model, texts, setting, error, phase, own_lora
+):
+    """Both the MODEL without our nodes and the very MODEL that broke give what they gave before."""
+    fault = Fault(model)
+    start = fault.model
+    if own_lora:  # in the first region that is run
+        hooked = comfy.hooks.set_hooks_for_conditioning(conditioning(texts, "H2"), lora(model))
+        start = add_spec(start, Binding((Region(Box(0.2, 0.2, 0.5, 0.5), hooked),), 2))
+    patched = regional(start, texts)
+    plain, whole = sample(fault.model, *setting), sample(patched, *setting)
+    options, weights = repr(fault.model.model_options), weights_of(model)
+    fault.strike(error, PHASES[phase], lambda: sample(patched, *setting))
+    assert all(torch.equal(now, before) for now, before in zip(weights_of(model), weights, strict=True))
+    assert torch.equal(sample(fault.model, *setting), plain)
+    assert torch.equal(sample(patched, *setting), whole)
+    assert repr(fault.model.model_options) == options
+
+
+def weights_of(model) -> list[torch.Tensor]:
+    return [weight.clone() for weight in model.model.diffusion_model.state_dict().values()]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=["out of memory", "interrupted"])
+@pytest.mark.parametrize("phase", REPAINT_PHASES)
+def test_a_broken_repaint_leaves_model_and_picture_as_they_were(model, texts, setting, error, phase):
+    fault, settings = Fault(model), Settings(5, 5, 1.0, "euler", "simple")
+    base, inside = setting[0], torch.zeros(8, 12, dtype=torch.bool)
+    inside[2:6, 5:10] = True
+    region = NewRegion(inside, conditioning(texts, "RH"), 1, True)
+    cell = Refinement((Region(Cell(0, 0, 1, 1), conditioning(texts, "R1")),), 0.5)
+    patched = regional(fault.model, texts)
+    prior = make(
+        patched, {"samples": torch.zeros(1, 16, 16, 24)}, base, base, settings, keep_for_repaint=True
+    )
+    samples = prior["samples"].clone()
+
+    def painted() -> torch.Tensor:
+        return repaint(fault.model, prior, region, base, base, settings, cell)["samples"]
+
+    plain, whole = sample(fault.model, *setting), painted()
+    fault.strike(error, REPAINT_PHASES[phase], painted)
+    assert torch.equal(prior["samples"], samples)
+    assert torch.equal(sample(fault.model, *setting), plain)
+    assert torch.equal(painted(), whole)
 
 
 def test_two_graphs_queued_in_turn_give_the_pictures_of_each_alone(model, texts, setting):

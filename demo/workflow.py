@@ -66,16 +66,19 @@ def read(path: Path) -> dict[str, Any]:
 def to_prompt(workflow: Mapping[str, Any], object_info: Mapping[str, Any]) -> Prompt:
     """The workflow's nodes as an API prompt: notes and muted nodes left out, reroutes, primitives and
     bypassed nodes resolved to what they stand for."""
-    graph = _Graph(workflow)
+    graph = _Graph(workflow, object_info)
     real = [node for node in graph.nodes.values() if graph.is_real(node)]
-    if unknown := sorted({node["type"] for node in real} - set(object_info)):
+    bypassed = [
+        node for node in graph.nodes.values() if node.get("mode") == BYPASSED and graph.is_class(node)
+    ]
+    if unknown := sorted({node["type"] for node in (*real, *bypassed)} - set(object_info)):
         raise WorkflowError(f"this ComfyUI does not have the nodes {', '.join(unknown)}")
     prompt = {}
     for node in real:
         inputs = widget_values(node, object_info[node["type"]])
         for slot in node.get("inputs") or []:
             if slot.get("link") is not None:
-                found = graph.source(slot["link"])
+                found = graph.source(slot["link"], slot["type"])
                 if found is not None:
                     inputs[slot["name"]] = found
                 elif "widget" not in slot:
@@ -119,29 +122,34 @@ def _wrapped(value: Any) -> Any:
 class _Graph:
     """A workflow's nodes by id and links by id."""
 
-    def __init__(self, workflow: Mapping[str, Any]) -> None:
+    def __init__(self, workflow: Mapping[str, Any], object_info: Mapping[str, Any]) -> None:
+        self.object_info = object_info
         self.nodes = {node["id"]: node for node in workflow["nodes"]}
-        self.links: dict[int, tuple[Any, int, str]] = {}  # id -> origin's id, its output, type
+        self.links: dict[int, tuple[Any, int]] = {}  # id -> origin's id, its output
         for link in workflow["links"]:
             if isinstance(link, Mapping):
-                self.links[link["id"]] = (link["origin_id"], link["origin_slot"], link["type"])
+                self.links[link["id"]] = (link["origin_id"], link["origin_slot"])
             else:
-                self.links[link[0]] = (link[1], link[2], link[5])
+                self.links[link[0]] = (link[1], link[2])
 
     @staticmethod
-    def is_real(node: Mapping[str, Any]) -> bool:
-        """Whether the node goes into the prompt itself."""
-        virtual = node["type"] in NOTES | {"Reroute", "PrimitiveNode"}
-        return not virtual and node.get("mode") not in (MUTED, BYPASSED)
+    def is_class(node: Mapping[str, Any]) -> bool:
+        """Whether the node is one of the server's, not one of the page's own."""
+        return node["type"] not in NOTES | {"Reroute", "PrimitiveNode"}
 
-    def source(self, link_id: int) -> Any:
-        """What arrives over a link: [node id, output], a primitive's value, or None from a muted node."""
+    def is_real(self, node: Mapping[str, Any]) -> bool:
+        """Whether the node goes into the prompt itself."""
+        return self.is_class(node) and node.get("mode") not in (MUTED, BYPASSED)
+
+    def source(self, link_id: int, kind: str) -> Any:
+        """What arrives over a link at an input of this type: [node id, output], a primitive's value, or None
+        from a muted node and where a bypassed one has nothing of the type."""
         seen = set()
         while link_id is not None and link_id not in seen:
             seen.add(link_id)
             if link_id not in self.links or self.links[link_id][0] not in self.nodes:
                 raise WorkflowError(f"link {link_id} comes from no node of this workflow")
-            origin_id, output, kind = self.links[link_id]
+            origin_id, output = self.links[link_id]
             node = self.nodes[origin_id]
             if node.get("mode") == MUTED:
                 return None
@@ -149,20 +157,40 @@ class _Graph:
                 return _wrapped(node["widgets_values"][0])
             if self.is_real(node):
                 return [str(origin_id), output]
-            link_id = self._passed_on(node, output, kind)
+            if node["type"] == "Reroute":
+                link_id = node["inputs"][0].get("link")
+            else:
+                kind, link_id = self._bypassed(node, output, kind)
         return None
 
-    @staticmethod
-    def _passed_on(node: Mapping[str, Any], output: int, kind: str) -> int | None:
-        """The link that a reroute or a bypassed node hands through to one of its outputs."""
-        slots = node.get("inputs") or []
-        if node["type"] == "Reroute":
-            return slots[0].get("link")
-        same_place = slots[output : output + 1]  # the page prefers the input at the output's own position
-        for slot in [*same_place, *slots]:
-            if kind in (slot["type"], "*") or slot["type"] == "*":
-                return slot.get("link")
-        return None
+    def _bypassed(self, node: Mapping[str, Any], output: int, kind: str) -> tuple[str, int | None]:
+        """Type and link of the input that stands for an output of a bypassed node where `kind` is asked for: as
+        the page chooses it, the one at the same place, else the first of the type, else the first that fits."""
+        slots = self._slots(node)
+        if kind == "*":
+            return slots[output] if output < len(slots) else slots[0]
+        made = node["outputs"][output]["type"]
+        fitting = [slot for slot in slots if _fits(slot[0], made) and _fits(slot[0], kind)]
+        at_place = [slot for slot in slots[output : output + 1] if slot in fitting]
+        exact = [slot for slot in slots if slot[0] == kind]
+        return next(iter([*at_place, *exact, *fitting]), (kind, None))
+
+    def _slots(self, node: Mapping[str, Any]) -> list[tuple[str, int | None]]:
+        """Type and link of a node's inputs in the page's order: its sockets, then a socket for every widget,
+        of which a file holds the connected ones alone."""
+        saved = node.get("inputs") or []
+        links = {slot["name"]: slot.get("link") for slot in saved}
+        widgets = [entry for entry in inputs_of(self.object_info[node["type"]]) if entry.is_widget]
+        return [
+            *((slot["type"], slot.get("link")) for slot in saved if "widget" not in slot),
+            *(("COMBO" if isinstance(w.type, list) else w.type, links.get(w.name)) for w in widgets),
+        ]
+
+
+def _fits(a: str, b: str) -> bool:
+    """Whether the page connects two types; "*" is any, commas list several."""
+    kinds = set(a.split(",")), set(b.split(","))
+    return "*" in kinds[0] | kinds[1] or bool(kinds[0] & kinds[1])
 
 
 def override(prompt: Prompt, changes: Mapping[tuple[str, str], Any]) -> None:

@@ -110,7 +110,44 @@ def test_a_reroute_stands_for_its_source():
 
 def test_a_bypassed_node_hands_through_its_input_of_the_same_type():
     slots = [{"name": "clip", "type": "CLIP", "link": None}, {"name": "model", "type": "MODEL", "link": 4}]
-    assert inputs(through({"type": "Patch", "mode": 4, "inputs": slots}))["2"] == SAMPLED
+    outputs = [{"name": "model", "type": "MODEL", "links": [1]}]
+    bypassed = {"type": "Patch", "mode": 4, "inputs": slots, "outputs": outputs}
+    assert inputs(through(bypassed))["2"] == SAMPLED
+
+
+@pytest.mark.parametrize(
+    ("output", "kind", "expected"),
+    [
+        (0, "MODEL", {"x": ["1", 0]}),  # the first of the type
+        (1, "STRING", {"x": ["1", 1]}),  # its widget, behind the sockets: model, file, text
+        (1, "CURVE,STRING", {"x": ["1", 1]}),  # of several types the one that is there
+        (2, "*", {"x": ["1", 1]}),  # anything: the input at the same place, whatever it is
+        (0, "*", {"x": ["1", 0]}),
+        (1, "*", {}),  # nothing is connected there
+        (3, "LATENT", {}),
+    ],
+)
+def test_a_bypassed_node_hands_through_what_the_page_chooses(output, kind, expected):
+    info = {
+        "Make": {"input": {"required": {}}},
+        "Show": {"input": {"required": {"x": [kind]}}},
+        "Pass": {"input": {"required": {"file": [["a"]], "text": ["STRING", {}], "model": ["MODEL"]}}},
+    }
+    text = {"name": "text", "type": "STRING", "link": 2, "widget": {"name": "text"}}
+    made = ("MODEL", "STRING", "INT", "LATENT")
+    nodes = [
+        {"id": 1, "type": "Make"},
+        {
+            "id": 2,
+            "type": "Pass",
+            "mode": 4,
+            "inputs": [{"name": "model", "type": "MODEL", "link": 1}, text],
+            "outputs": [{"type": name} for name in made],
+        },
+        {"id": 3, "type": "Show", "inputs": [{"name": "x", "type": kind, "link": 3}]},
+    ]
+    links = [[1, 1, 0, 2, 0, "MODEL"], [2, 1, 1, 2, 1, "STRING"], [3, 2, output, 3, 0, kind]]
+    assert to_prompt({"nodes": nodes, "links": links}, info)["3"]["inputs"] == expected
 
 
 def test_a_muted_node_and_what_hangs_on_it_are_left_out():

@@ -6,6 +6,7 @@ from ..rag_sampler.canvas import drawn_regions, read_drawing, read_linked, write
 from ..rag_sampler.layout import LayoutError
 from ..rag_sampler.preview import draw_layout
 from ..rag_sampler.regions import Region
+from .checks import checked
 from .common import CATEGORY, SEARCH, encode, named, regions_output, size_inputs, style_input, with_style
 
 
@@ -60,6 +61,7 @@ class RAGRegionCanvas(io.ComfyNode):
         return True
 
     @classmethod
+    @checked
     def execute(
         cls, width, height, clip, style="", bboxes=None, background=None, regions=""
     ) -> io.NodeOutput:

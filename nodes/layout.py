@@ -3,6 +3,7 @@
 from comfy_api.latest import io, ui
 
 from ..rag_sampler.preview import draw_layout, region_mask
+from .checks import checked
 from .common import CATEGORY, SEARCH, Regions, check_regions, named, size_inputs
 
 
@@ -29,6 +30,7 @@ class RAGLayoutPreview(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(cls, regions, width, height, image=None) -> io.NodeOutput:
         with named(cls.NAME):
             picture = draw_layout(check_regions(regions), width, height, image)
@@ -59,6 +61,7 @@ class RAGRegionsToMask(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(cls, regions, index, width, height) -> io.NodeOutput:
         with named(cls.NAME):
             regions = check_regions(regions)

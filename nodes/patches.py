@@ -5,6 +5,7 @@ from comfy_api.latest import io
 from ..rag_sampler.binding import Binding
 from ..rag_sampler.engine import add_spec
 from ..rag_sampler.refinement import Refinement
+from .checks import checked
 from .common import CATEGORY, SEARCH, Regions, check_regions, named
 
 
@@ -90,6 +91,7 @@ class RAGHardBinding(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(cls, model, regions, bind_steps, bind_features) -> io.NodeOutput:
         with named(cls.NAME):
             return io.NodeOutput(add_spec(model, Binding(check_regions(regions), bind_steps, bind_features)))
@@ -136,6 +138,7 @@ class RAGSoftRefinementAttention(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(cls, model, regions, delta, start_percent, end_percent, fidelity) -> io.NodeOutput:
         with named(cls.NAME):
             spec = Refinement(

@@ -5,6 +5,7 @@ from comfy_api.latest import io, ui
 from ..rag_sampler.planner import ANSWER_STYLES, RETRY, Part, instruction, read_plan
 from ..rag_sampler.preview import draw_plan
 from ..rag_sampler.regions import Region
+from .checks import checked
 from .common import CATEGORY, SEARCH, Regions, encode, named, size_inputs
 
 PLANNER_SEARCH = [*SEARCH, "LLM", "language model", "planner", "GPT", "RPG", "MLLM"]
@@ -68,6 +69,7 @@ class RAGPlannerPrompt(io.ComfyNode):
         return True
 
     @classmethod
+    @checked
     def execute(cls, sentence, width, height, region_count, answer_style, feedback="") -> io.NodeOutput:
         with named(cls.NAME):
             return io.NodeOutput(instruction(sentence, width, height, region_count, answer_style, feedback))
@@ -141,6 +143,7 @@ class RAGPlanToRegions(io.ComfyNode):
         return True
 
     @classmethod
+    @checked
     def execute(cls, answer, clip, width, height, sentence="") -> io.NodeOutput:
         def regions(parts: tuple[Part, ...]) -> tuple[Region, ...]:
             return tuple(Region(part.shape, encode(clip, part.prompt), part.prompt) for part in parts)

@@ -13,6 +13,7 @@ from ..rag_sampler.layout import (
     split_prompts,
 )
 from ..rag_sampler.regions import Mask, Region
+from .checks import checked
 from .common import (
     CATEGORY,
     SEARCH,
@@ -77,6 +78,7 @@ class RAGRegionBox(io.ComfyNode):
         return True
 
     @classmethod
+    @checked
     def execute(
         cls, x, y, width, height, clip=None, text="", conditioning=None, regions=None
     ) -> io.NodeOutput:
@@ -113,12 +115,11 @@ class RAGRegionMask(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(cls, mask, clip=None, text="", conditioning=None, regions=None) -> io.NodeOutput:
         with named(cls.NAME):
-            if mask.ndim == 3 and mask.shape[0] != 1:
-                raise ValueError(
-                    f"mask holds {mask.shape[0]} masks; a region is one: pick it with a batch node"
-                )
+            if (count := mask.shape[:-2].numel()) != 1:
+                raise ValueError(f"mask holds {count} masks; a region is one: pick it with a batch node")
             pixels = mask.reshape(mask.shape[-2:])
             if not (pixels > 0.5).any():
                 raise ValueError("mask is empty: nothing in it is above one half; paint the region white")
@@ -175,6 +176,7 @@ class RAGSplitRatioLayout(io.ComfyNode):
         return True
 
     @classmethod
+    @checked
     def execute(cls, split_ratio, text, clip, style="", regions=None) -> io.NodeOutput:
         with named(cls.NAME):
             cells, prompts = parse_split_ratio(split_ratio), split_prompts(text)

@@ -7,6 +7,7 @@ from ..rag_sampler.refinement import Refinement
 from ..rag_sampler.regions import spread
 from ..rag_sampler.repaint import NewRegion, mask_tokens, repaint
 from ..rag_sampler.sampling import Settings
+from .checks import checked
 from .common import (
     CATEGORY,
     SEARCH,
@@ -93,6 +94,7 @@ class RAGRepaint(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(
         cls,
         model,
@@ -116,8 +118,8 @@ class RAGRepaint(io.ComfyNode):
     ) -> io.NodeOutput:
         with named(cls.NAME):
             own, _ = source(clip, text, conditioning)
-            if mask.ndim == 3 and mask.shape[0] != 1:
-                raise ValueError(f"mask holds {mask.shape[0]} masks; connect one")
+            if (count := mask.shape[:-2].numel()) != 1:
+                raise ValueError(f"mask holds {count} masks; connect one")
             height, width = (size * 8 for size in prior["samples"].shape[-2:])
             inside = mask_tokens(mask.reshape(mask.shape[-2:]), width, height, grow)
             refinement = None

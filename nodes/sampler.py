@@ -6,6 +6,7 @@ from comfy_api.latest import io
 from ..rag_sampler.binding import Binding
 from ..rag_sampler.refinement import Refinement
 from ..rag_sampler.sampling import Settings, sample, with_regions
+from .checks import checked
 from .common import CATEGORY, SEARCH, Regions, check_regions, named
 from .patches import bind_features_input, bind_steps_input, delta_input, fidelity_input
 
@@ -107,6 +108,7 @@ class RAGHardBindingSampler(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(
         cls,
         model,

@@ -83,7 +83,12 @@ def read_linked(layout: Any, width: int, height: int, field: str = "bboxes") -> 
         data = data[0]
     if data is None or data in ([], [{}]):
         return None
-    mark = _fingerprint(data)
+    try:
+        mark = _fingerprint(data)
+    except (TypeError, ValueError, RuntimeError):
+        raise LayoutError(
+            f"{field} is of the type {type(layout).__name__} and no layout; connect bounding boxes, or a drawing as JSON"
+        ) from None
     if isinstance(data, list):
         data = [
             _drawn_box(box, width, height, f"{field}: box {number}") for number, box in enumerate(data, 1)

@@ -220,3 +220,32 @@ def test_every_node_has_a_help_page_that_names_its_inputs(node):
     }
     shared = {"clip", "text", "conditioning", "regions", "latent_image", "positive", "cfg", "delta"}
     assert all(name in page for name in own - shared)
+
+
+@pytest.mark.parametrize(
+    ("execute", "message"),
+    [
+        (lambda model: RAGHardBinding.execute(model, box(clip=CLIP, text="a"), float("nan"), True),
+         "Hard Binding: bind_steps is nan; it has to be a whole number from 0 to 10000"),
+        (lambda model: RAGSoftRefinementAttention.execute(model, (), 7.0, 0.0, 1.0, "published"),
+         "Soft Refinement Attention: delta is 7.0; it has to be a number from 0.0 to 1.0"),
+        (lambda model: RAGSoftRefinementAttention.execute(model, (), 1.0, 0.0, 1.0, "exact"),
+         "Soft Refinement Attention: fidelity is 'exact'; it has to be one of published, shared"),
+        (lambda model: RAGLayoutPreview.execute(box(clip=CLIP, text="a"), -64, 64),
+         "Layout Preview: width is -64; it has to be a whole number from 16 to 16384"),
+        (lambda model: RAGRegionBox.execute(0.0, 0.0, "1", 1.0, clip=CLIP, text="a"),
+         "Region Box: width is '1'; it has to be a number from 0.001 to 1.0"),
+        (lambda model: RAGSplitRatioLayout.execute("1", "a", None),
+         "Split Ratio Layout: clip is nothing; it has to be a CLIP"),
+        (lambda model: RAGRegionMask.execute(torch.ones(4), clip=CLIP, text="a"),
+         "Region Mask: mask is of the type Tensor; it has to be a MASK, [batch, height, width]"),
+        (lambda model: RAGHardBinding.execute("model", (), 2, True),
+         "Hard Binding: model is 'model'; it has to be a MODEL"),
+        (lambda model: RAGHardBinding.execute(model, box(clip=CLIP, text="a"), 2, 1),
+         "Hard Binding: bind_features is 1; it has to be true or false"),
+    ],
+)  # fmt: skip
+def test_values_that_links_bring_past_the_widgets_are_refused(model, execute, message):
+    with pytest.raises(ValueError) as error:
+        execute(model)
+    assert message in str(error.value)

@@ -276,6 +276,8 @@ def test_a_drawing_is_regions_or_a_refusal(text):
     sizes,
     sizes,
 )
+@example(object(), 64, 64)
+@example([torch.ones(3)], 64, 64)
 def test_a_linked_layout_is_a_drawing_or_a_refusal(layout, width, height):
     try:
         drawing = read_linked(layout, width, height)

@@ -35,6 +35,16 @@ def on_specs(specs: tuple, steps: int) -> Iterator[str]:
                     yield f"{spec.node}: the prompt of {describe(number, spec.regions)} is empty"
 
 
+def on_patches(specs: tuple, patches: dict[str, list]) -> Iterator[str]:
+    """Which of the model's patches do nothing beside our specs; patches: those of transformer_options."""
+    nag = any("NAGuidance" in getattr(p, "__qualname__", "") for p in patches.get("attn1_output_patch", ()))
+    if nag and any(isinstance(spec, Refinement) for spec in specs):
+        yield (
+            f"Normalized Attention Guidance needs the positive and the negative prompt in one forward, and "
+            f"{Refinement.node} runs them apart: NAG has no effect while it refines; use cfg instead"
+        )
+
+
 def on_tokens(
     node: str, regions: tuple[Region, ...], tokens: tuple[TokenRegion, ...], total: int
 ) -> Iterator[str]:

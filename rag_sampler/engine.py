@@ -89,7 +89,8 @@ def _outer_sample(executor, noise, latent_image, sampler, sigmas, *args, **kwarg
     continues = float(sigmas[0]) < 0.9999 * sigma_max and not noise.any()
     run = options[RUN] = lay_out_run(model, specs, noise, sigmas, continues)
     told = tuple(spec for spec in options[KEY] if not (continues and isinstance(spec, Binding)))
-    for message in (*advice.on_specs(told, len(sigmas) - 1), *run.advice):
+    useless = advice.on_patches(specs, options.get("patches", {}))
+    for message in (*advice.on_specs(told, len(sigmas) - 1), *useless, *run.advice):
         run.warn(message)
     conds = add_regions(model, guider.conds, run, specs, noise.shape)
     run.recorder = next((spec for spec in specs if isinstance(spec, Recorder)), None)

@@ -107,7 +107,7 @@ def repaint(
                 model, prior, region, positive, negative, settings, refinement, noise, record
             )
         except OutOfStep:
-            why = f"the sampler {record.sampler_name} takes other steps in a part of the schedule"
+            why = f"the sampler {record.sampler_name} takes other steps in a part of the schedule, or a cache skips some"
     logging.info("RAG: repaint without the record of the picture's run: %s", why)
     return _with_noise_mask(model, prior, region, positive, negative, settings, refinement, noise, sigmas)
 

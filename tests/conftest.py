@@ -21,6 +21,8 @@ def _load_pack() -> None:
     import comfy.options
 
     comfy.options.enable_args_parsing()
+    import utils  # noqa: F401  (ComfyUI's own, before its nodes put a folder with another one first on the path)
+
     spec = importlib.util.spec_from_file_location(
         PACK, REPO / "__init__.py", submodule_search_locations=[str(REPO)]
     )
@@ -31,7 +33,34 @@ def _load_pack() -> None:
 
 _load_pack()
 
-import tiny  # noqa: E402  (needs ComfyUI on the path)
+import comfyui_version  # noqa: E402  (these need ComfyUI on the path)
+import matrix  # noqa: E402
+import tiny  # noqa: E402
+
+OUTSIDE_CORE = {
+    "browser", "test_canvas.py", "test_checker.py", "test_compatibility.py", "test_dev.py", "test_js.py",
+    "test_locales.py", "test_planner.py", "test_planner_bounds.py",
+}  # fmt: skip
+"""What no version of ComfyUI can change: the page, dev.py, and what reads and writes texts."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--core", action="store_true", help="leave out what ComfyUI's version cannot change")
+    parser.addoption(
+        "--matrix",
+        type=Path,
+        metavar="FILE",
+        help="write what tests marked feature find as this ComfyUI's column",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if path := config.getoption("--matrix"):
+        config.pluginmanager.register(matrix.Matrix(path, comfyui_version.__version__))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    return True if config.getoption("--core") and collection_path.name in OUTSIDE_CORE else None
 
 
 @pytest.fixture(scope="session")

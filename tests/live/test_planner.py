@@ -25,12 +25,14 @@ def planner(live: Live, name: str) -> Prompt:
     return prompt
 
 
+@pytest.mark.feature("workflow rag_flux_dev_planner_local", "as in the file")
 def test_generate_text_with_a_local_model(live: Live):
     prompt = planner(live, "rag_flux_dev_planner_local")
     replace(prompt, "CLIPLoader", "RAGTestLanguageModel", {"answer": ANSWER})
     assert_pictures(live, prompt)
 
 
+@pytest.mark.feature("workflow rag_flux_dev_planner_api", "as in the file")
 def test_a_chat_node(live: Live):
     prompt = planner(live, "rag_flux_dev_planner_api")
     replace(prompt, "OpenAIChatNode", "PrimitiveStringMultiline", {"value": ANSWER})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from live_comfyui import WORKFLOWS, Live, core_nodes, faults
+from live_comfyui import WORKFLOWS, Live, core_nodes, faults, skip_if_absent
 from PIL import Image
 
 from demo.workflow import Prompt, override, read, replace, to_prompt
@@ -52,7 +52,9 @@ def test_file_explains_itself(path):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_file_fits_the_nodes(live: Live, path):
-    assert list(faults(read(path), core_nodes(live.server.object_info))) == []
+    workflow = read(path)
+    skip_if_absent(live, workflow)
+    assert list(faults(workflow, core_nodes(live.server.object_info))) == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -62,12 +64,15 @@ def test_file_has_a_thumbnail(path):
         assert thumbnail.format == "JPEG"
 
 
+@pytest.mark.feature("workflow {name}", "as in the file")
 @pytest.mark.parametrize("name", DEMO)
 def test_demo_workflow_makes_pictures(live: Live, name):
-    prompt = to_prompt(read(WORKFLOWS / f"{name}.json"), live.server.object_info)
-    assert_pictures(live, prompt)
+    workflow = read(WORKFLOWS / f"{name}.json")
+    skip_if_absent(live, workflow)
+    assert_pictures(live, to_prompt(workflow, live.server.object_info))
 
 
+@pytest.mark.feature("workflow {name}", "as in the file")
 @pytest.mark.parametrize("name", RUN)
 def test_flux_workflow_runs_on_the_demo_model(live: Live, name):
     """Queued as it is, but for the loaders and a size and number of steps that a processor can do."""

@@ -48,6 +48,7 @@ def graphs(block: type) -> int:
     return len(torch._dynamo.eval_frame._debug_get_cache_entry_list(block.forward.__code__))
 
 
+@pytest.mark.feature("TorchCompileModel, eager", "both", order="before and after")
 @pytest.mark.parametrize(
     "order",
     [
@@ -82,6 +83,7 @@ def test_nine_regions_of_different_sizes_are_right(model, texts, setting):
     assert graphs(SingleStreamBlock) <= 10
 
 
+@pytest.mark.feature("TorchCompileModel, inductor", "both", order="after")
 @pytest.mark.skipif(not any(map(shutil.which, ("g++", "clang++", "cl"))), reason="needs a C++ compiler")
 def test_inductor(texts):
     """The real node with code generation, on the smallest network."""

@@ -181,6 +181,7 @@ BACKENDS = {
 }
 
 
+@pytest.mark.feature("{backend} attention", "both")
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_every_attention_of_comfyui(model, texts, setting, monkeypatch, backend):
     """What --use-split-cross-attention and its like choose: the same picture as with PyTorch's."""
@@ -189,6 +190,7 @@ def test_every_attention_of_comfyui(model, texts, setting, monkeypatch, backend)
     torch.testing.assert_close(sample(regional(model, texts), *setting), expected, rtol=0, atol=1e-4)
 
 
+@pytest.mark.feature("cache that skips blocks", "both", order="before and after")
 @pytest.mark.parametrize("first", ["cache", "regions"])
 def test_a_cache_that_skips_blocks_is_warned_of_once(model, texts, setting, caplog, first):
     """As TeaCache and its like: some forwards skip most blocks."""
@@ -235,6 +237,7 @@ def quantised_model():
     return comfy.model_patcher.ModelPatcher(model.eval(), torch.device("cpu"), torch.device("cpu"))
 
 
+@pytest.mark.feature("layers of a loader's own, quantised", "both")
 def test_quantised_layers(texts, setting):
     """The identities hold on layers of a loader's own, and regions change the picture."""
     model = quantised_model()
@@ -245,6 +248,7 @@ def test_quantised_layers(texts, setting):
     assert not torch.allclose(sample(regional(model, texts), *setting), stock, atol=1e-3)
 
 
+@pytest.mark.feature("fp8 weights", "both")
 def test_fp8_weights(texts):
     """The stock loader's weight_dtype fp8_e4m3fn."""
     model = comfy.sd.load_diffusion_model(
@@ -259,10 +263,10 @@ def test_fp8_weights(texts):
     assert not torch.allclose(sample(regional(model, texts), *setting), stock, atol=1e-3)
 
 
+@pytest.mark.feature("loader that bypasses ComfyUI's attention", "Hard Binding")
+@pytest.mark.feature("loader that bypasses ComfyUI's attention", "Soft Refinement", found="error")
 @pytest.mark.parametrize("delta", [0.5, 1.0])
-def test_binding_and_repaint_work_where_attention_bypasses_the_hook(
-    model, texts, setting, monkeypatch, delta
-):
+def test_binding_works_where_attention_bypasses_the_hook(model, texts, setting, monkeypatch, delta):
     """As under nunchaku: Soft Refinement is refused at the first step, Hard Binding is not."""
     monkeypatch.setattr(
         "comfy.ldm.flux.math.optimized_attention", lambda q, k, v, heads, **kw: v.transpose(1, 2).flatten(2)

@@ -215,6 +215,7 @@ def test_a_guider_that_runs_its_branches_one_at_a_time(model, texts, setting):
     torch.testing.assert_close(latents, together, rtol=0, atol=1e-4)
 
 
+@pytest.mark.feature("FluxGuidance", "Hard Binding")
 def test_a_region_inherits_what_it_does_not_bring(model, texts, setting):
     base, noise, sigmas = setting
     strong = conditioning(texts, "G0", guidance=7.0)
@@ -229,6 +230,7 @@ def test_a_region_inherits_what_it_does_not_bring(model, texts, setting):
 # Shapes of runs
 
 
+@pytest.mark.feature("batch of 2", "both")
 def test_a_batch_is_its_pictures(model, texts, setting):
     base, _, sigmas = setting
     noise = noise_for(16, 24, batch=2)
@@ -261,6 +263,7 @@ def test_cells_may_have_texts_of_different_lengths(model, texts, setting):
     assert torch.equal(sample(add_spec(model, whole), *setting), plain)
 
 
+@pytest.mark.feature("cfg 3", "Soft Refinement")
 @pytest.mark.parametrize("delta", [0.5, 1.0])
 def test_with_cfg_the_negative_stays_plain_in_refinement(model, texts, setting, delta):
     base, noise, sigmas = setting
@@ -273,6 +276,7 @@ def test_with_cfg_the_negative_stays_plain_in_refinement(model, texts, setting, 
     torch.testing.assert_close(refined[0], right, rtol=0, atol=1e-4)
 
 
+@pytest.mark.feature("cfg 3", "Hard Binding")
 def test_with_cfg_every_branch_of_a_bound_region_runs_on_its_crop(model, texts, setting):
     """Two equal boxes included: ComfyUI drops the negative's copy for equal areas, we do not rely on it."""
     base, noise, sigmas = setting
@@ -294,6 +298,7 @@ def test_chunks_forced_by_memory_change_nothing(model, texts, setting, monkeypat
     torch.testing.assert_close(chunked, whole, rtol=0, atol=1e-4)
 
 
+@pytest.mark.feature("DualCFGGuider", "both")
 def test_dual_cfg_guides_the_positive_branch(model, texts, setting):
     from comfy_extras.nodes_custom_sampler import Guider_DualCFG
 
@@ -340,6 +345,7 @@ def test_a_later_stage_continues_and_is_not_bound(model, texts, setting):
     torch.testing.assert_close(second[-1], single[-1], rtol=0, atol=1e-4)
 
 
+@pytest.mark.feature("KSamplerAdvanced in two stages", "both")
 def test_ksampler_advanced_in_two_stages_is_the_single_run(model, texts):
     from nodes import KSampler, KSamplerAdvanced
 
@@ -356,6 +362,7 @@ def test_ksampler_advanced_in_two_stages_is_the_single_run(model, texts):
     torch.testing.assert_close(second, single, rtol=0, atol=1e-4)
 
 
+@pytest.mark.feature("denoise below 1", "Hard Binding")
 def test_fresh_noise_at_denoise_below_1_is_bound(model, texts, setting):
     base, noise, sigmas = setting
     latent = noise_for(16, 24, seed=1)
@@ -415,6 +422,7 @@ def hinted(seen: list, image: torch.Tensor):
     return Hint(seen).set_cond_hint(image)
 
 
+@pytest.mark.feature("ControlNet on the base prompt", "Hard Binding")
 @pytest.mark.parametrize(
     "size", [(128, 192), (256, 384), (256, 256)], ids=["1 to 1", "twice as large", "square"]
 )
@@ -430,6 +438,7 @@ def test_the_hint_of_a_bound_region_is_its_part_of_the_hint(model, texts, settin
     torch.testing.assert_close(part, whole[..., 2:6, 4:8], rtol=0, atol=0.02 if size == (256, 256) else 1e-6)
 
 
+@pytest.mark.feature("ControlNet on a region, another on the negative", "Hard Binding")
 def test_controls_of_their_own_on_region_and_negative_run(model, texts, setting):
     base, noise, sigmas = setting
     seen: list = []
@@ -445,6 +454,7 @@ def test_controls_of_their_own_on_region_and_negative_run(model, texts, setting)
     assert sorted(crops) == pytest.approx(sorted(half), abs=1e-3)
 
 
+@pytest.mark.feature("ControlNet on the base prompt", "Soft Refinement")
 def test_a_control_on_single_blocks_reaches_both_image_streams(model, texts, setting):
     """The same text everywhere, in two streams, is the plain run with that control."""
     base, noise, sigmas = setting
@@ -513,6 +523,7 @@ def test_inputs_are_not_changed(model, texts, setting):
 # Bad input
 
 
+@pytest.mark.feature("family without an adapter", "Soft Refinement", found="error")
 def test_a_family_without_an_adapter_is_refused_for_refinement_by_name(texts):
     class Stranger:
         model = type("AuraFlow", (), {})()
@@ -523,6 +534,7 @@ def test_a_family_without_an_adapter_is_refused_for_refinement_by_name(texts):
         add_spec(Stranger(), Refinement(two(texts), 1.0))
 
 
+@pytest.mark.feature("family without an adapter", "Hard Binding")
 def test_a_family_without_an_adapter_is_bound_without_features(model, texts, setting, caplog, monkeypatch):
     monkeypatch.setattr("rag_pack.rag_sampler.run.FAMILIES", {})
     region = regions(texts, (LEFT, "H0"))
@@ -564,6 +576,7 @@ def test_a_forward_that_never_reaches_us_is_an_error(model, texts, setting):
         sample(patched, *setting)
 
 
+@pytest.mark.feature("guider without a positive prompt", "both", found="error")
 def test_a_guider_without_a_positive_prompt_is_refused(model, texts, setting):
     base, noise, sigmas = setting
     guider = comfy.samplers.CFGGuider(add_spec(model, Binding(boxes(texts), 1)))
@@ -601,6 +614,7 @@ def test_attention_that_bypasses_the_hook_is_an_error(model, texts, setting, mon
         sample(add_spec(model, Refinement(two(texts), 1.0)), *setting)
 
 
+@pytest.mark.feature("sampler_calc_cond_batch_function of another node", "both", found="error")
 def test_a_foreign_batch_of_conditions_is_an_error(model, texts, setting):
     patched = full(model, texts)
     patched.set_model_sampler_calc_cond_batch_function(
@@ -612,6 +626,7 @@ def test_a_foreign_batch_of_conditions_is_an_error(model, texts, setting):
         sample(patched, *setting)
 
 
+@pytest.mark.feature("refined text with {message}", "Soft Refinement", found="error")
 @pytest.mark.parametrize(
     ("options", "message"),
     [

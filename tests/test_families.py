@@ -3,11 +3,15 @@
 import families
 import pytest
 import torch
+from rag_pack.rag_sampler import trajectory
 from rag_pack.rag_sampler.binding import Binding
 from rag_pack.rag_sampler.engine import add_spec
 from rag_pack.rag_sampler.layout import Box, Cell
 from rag_pack.rag_sampler.refinement import Refinement
 from rag_pack.rag_sampler.regions import Region
+from rag_pack.rag_sampler.repaint import NewRegion, repaint
+from rag_pack.rag_sampler.sampling import Settings, with_regions
+from rag_pack.rag_sampler.sampling import sample as sample_latent
 from tiny import basic_guider, cfg_guider, run, sample, schedule
 
 NAMES = [*families.CONFIGS, "Chroma"]
@@ -43,6 +47,7 @@ def test_delta_0_is_the_stock_run(family):
     assert torch.equal(refined, sample(model, base, noise, sigmas))
 
 
+@pytest.mark.feature("family {family}", "Soft Refinement")
 def test_one_cell_over_the_picture_is_the_stock_run_with_its_text(family):
     _, model, base, noise, sigmas = family
     own = families.conditioning(2, tokens=27)
@@ -52,6 +57,7 @@ def test_one_cell_over_the_picture_is_the_stock_run_with_its_text(family):
     assert not torch.allclose(stock, sample(model, base, noise, sigmas), atol=1e-2)
 
 
+@pytest.mark.feature("family {family}", "Soft Refinement")
 @pytest.mark.parametrize("published", [True, False])
 @pytest.mark.parametrize("delta", [0.5, 1.0])
 def test_the_same_text_everywhere_is_the_stock_run(family, delta, published):
@@ -74,6 +80,7 @@ def test_texts_of_cells_matter(family):
     assert not torch.allclose(*runs, atol=1e-3)
 
 
+@pytest.mark.feature("family {family}", "Hard Binding")
 def test_a_box_over_the_picture_is_the_stock_run_with_its_prompt(family):
     _, model, base, noise, sigmas = family
     own = families.conditioning(4, tokens=31)
@@ -83,6 +90,7 @@ def test_a_box_over_the_picture_is_the_stock_run_with_its_prompt(family):
     torch.testing.assert_close(bound, stock, rtol=0, atol=1e-5)
 
 
+@pytest.mark.feature("family {family}", "Hard Binding")
 def test_a_bound_box_is_the_stock_run_of_its_crop(family):
     name, model, base, noise, sigmas = family
     own = families.conditioning(4)
@@ -101,6 +109,7 @@ def test_a_bound_box_is_the_stock_run_of_its_crop(family):
     torch.testing.assert_close(predictions[0][..., :half], alone[0], rtol=0, atol=1e-5)
 
 
+@pytest.mark.feature("family {family}", "both")
 def test_binding_and_refinement_with_a_negative(family):
     """True CFG, as Chroma wants it: both orders of the nodes agree, and everything is finite."""
     _, model, base, noise, sigmas = family
@@ -115,6 +124,28 @@ def test_binding_and_refinement_with_a_negative(family):
     assert torch.equal(*runs) and torch.isfinite(runs[0]).all()
 
 
+@pytest.mark.feature("family {family}", "Repaint")
+def test_repaint_changes_the_masked_tokens_alone(family):
+    _, model, base, noise, _ = family
+    settings = Settings(0, STEPS, 1.0, "euler", "simple")
+    cells = Refinement((Region(LEFT, families.conditioning(2)), Region(RIGHT, families.conditioning(3))), 0.5)
+    latent = {"samples": torch.zeros_like(noise)}
+    prior = sample_latent(
+        with_regions(model, None, cells), latent, base, base, settings, keep_for_repaint=True
+    )
+    inside = torch.zeros(ROWS, COLUMNS, dtype=torch.bool)
+    inside[1:5, 2:6] = True
+    new = of_text(base, families.conditioning(4)), of_text(base, families.conditioning(5))
+    result = repaint(model, prior, NewRegion(inside, new[0], 2, True), new[1], base, settings, cells)
+    side = noise.shape[-1] // COLUMNS
+    pixels = inside.repeat_interleave(side, 0).repeat_interleave(side, 1)
+    assert torch.equal(result["samples"][..., ~pixels], prior["samples"][..., ~pixels])
+    assert (result["samples"] - prior["samples"])[..., pixels].abs().mean() > 0.1
+    assert trajectory.KEY in result  # beside the record
+
+
+@pytest.mark.feature("reference latent (Kontext)", "Hard Binding")
+@pytest.mark.feature("reference latent (Kontext)", "Soft Refinement")
 def test_a_reference_latent_is_kept_whole(tmp_path):
     """Kontext: the reference's tokens follow the picture's and belong to no cell."""
     with torch.inference_mode():

@@ -42,6 +42,7 @@ def hooked(texts, key: str, hooks, shape) -> Region:
     return Region(shape, comfy.hooks.set_hooks_for_conditioning(conditioning(texts, key), hooks), key)
 
 
+@pytest.mark.feature("LoRA hook on a region", "Hard Binding")
 def test_a_hooked_region_is_the_run_with_that_lora(model, texts, setting):
     base, noise, sigmas = setting
     hooks = lora(model)
@@ -66,6 +67,7 @@ def test_the_lora_stays_in_its_region(model, texts, setting):
     assert not torch.allclose(with_hook[..., :12], without[..., :12], atol=1e-3)
 
 
+@pytest.mark.feature("LoRA hooks on two regions", "Hard Binding")
 def test_two_regions_have_a_lora_each(model, texts, setting):
     base, noise, sigmas = setting
     first, second = lora(model, seed=1), lora(model, seed=2)
@@ -87,6 +89,7 @@ def test_a_shared_hook_is_added_once(model, texts, setting):
     assert all(len(entries) == 1 for entries in patches.values())
 
 
+@pytest.mark.feature("LoRA hook with keyframes", "Hard Binding")
 def test_a_schedule_ends_the_lora(model, texts, setting):
     base, noise, sigmas = setting
     hooks = lora(model)
@@ -98,6 +101,7 @@ def test_a_schedule_ends_the_lora(model, texts, setting):
     torch.testing.assert_close(off, plain, rtol=0, atol=1e-5)
 
 
+@pytest.mark.feature("LoRA hook on the negative", "Hard Binding")
 def test_a_hook_on_the_negative_survives(model, texts, setting):
     base, noise, sigmas = setting
     hooks = lora(model)
@@ -112,6 +116,7 @@ def test_a_hook_on_the_negative_survives(model, texts, setting):
     assert not torch.allclose(mine, plain, atol=1e-2)
 
 
+@pytest.mark.feature("LoRA hook on the base prompt", "Hard Binding")
 def test_the_base_prompts_hook_reaches_a_region_without_one(model, texts, setting):
     base, noise, sigmas = setting
     hooks = lora(model)
@@ -140,6 +145,7 @@ def test_binding_with_a_lora_beside_refinement(model, texts, setting):
     assert torch.equal(one, other)
 
 
+@pytest.mark.feature("hook of another kind on a region", "Hard Binding", found="error")
 def test_hooks_of_another_kind_are_refused(model, texts):
     hooks = comfy.hooks.HookGroup()
     hooks.add(comfy.hooks.TransformerOptionsHook({}))

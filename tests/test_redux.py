@@ -30,6 +30,7 @@ def redux(texts, key: str, strength: float | None) -> list:
     return [[longer, {**options, "attention_mask": mask, "attention_mask_img_shape": (1, 1)}]]
 
 
+@pytest.mark.feature("Redux, with and without a mask of its own", "Hard Binding")
 @pytest.mark.parametrize("strength", [None, 0.3])
 def test_a_bound_region_is_the_stock_run_with_it(model, texts, setting, strength):
     base, noise, sigmas = setting
@@ -41,6 +42,7 @@ def test_a_bound_region_is_the_stock_run_with_it(model, texts, setting, strength
     torch.testing.assert_close(predictions[0][..., :12], alone[0], rtol=0, atol=1e-5)
 
 
+@pytest.mark.feature("Redux, with and without a mask of its own", "Soft Refinement")
 @pytest.mark.parametrize("strength", [None, 0.3])
 def test_one_refined_cell_is_the_stock_run_with_it(model, texts, setting, strength):
     base, noise, sigmas = setting

@@ -149,6 +149,7 @@ def assert_only_inside_changed(result, prior, region):
     assert (new[..., inside] - old[..., inside]).abs().mean() > 0.1
 
 
+@pytest.mark.feature("sampler {sampler}", "Repaint")
 @pytest.mark.parametrize("cfg", [1.0, 3.0])
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_everything_outside_stays_to_the_bit(model, texts, region, sampler, cfg, caplog):
@@ -162,6 +163,7 @@ def test_everything_outside_stays_to_the_bit(model, texts, region, sampler, cfg,
     assert (trajectory.KEY in result) == beside
 
 
+@pytest.mark.feature("batch of 2", "Repaint")
 def test_batches(model, texts, region):
     settings = Settings(5, 5, 1.0, "dpmpp_2m", "simple")
     prior = make(model, texts, settings, batch=2)

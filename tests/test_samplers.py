@@ -59,6 +59,7 @@ def both(model, texts, sampler: str, cfg: float = 1.0, features: bool = True):
     return [part[..., ROWS, COLUMNS] for part in picture], alone
 
 
+@pytest.mark.feature("sampler {sampler}", "Hard Binding")
 @pytest.mark.parametrize("cfg", [1.0, 3.0])
 @pytest.mark.parametrize("sampler", ONE_EVALUATION)
 def test_the_bound_region_is_the_stand_alone_run(model, texts, cropped_noise, sampler, cfg):
@@ -68,6 +69,7 @@ def test_the_bound_region_is_the_stand_alone_run(model, texts, cropped_noise, sa
     assert (x[-1] - alone[-1]).abs().max() > 1e-3  # and then it joins the picture
 
 
+@pytest.mark.feature("sampler {sampler}", "Hard Binding")
 @pytest.mark.parametrize("sampler", TWO_EVALUATIONS)
 def test_two_evaluations_a_step_join_the_picture_in_the_last_bound_step(model, texts, cropped_noise, sampler):
     (x, x0), (alone, alone_x0) = both(model, texts, sampler)
@@ -75,6 +77,7 @@ def test_two_evaluations_a_step_join_the_picture_in_the_last_bound_step(model, t
     torch.testing.assert_close(x0[:BOUND], alone_x0[:BOUND], rtol=0, atol=TOLERANCE)
 
 
+@pytest.mark.feature("sampler dpm_adaptive", "Hard Binding")
 def test_dpm_adaptive_binds_every_evaluation_above_the_sigma(model, texts):
     """It chooses its steps by the error over the whole picture, so that no stand-alone run has the same ones.
 

@@ -41,39 +41,40 @@ def rows_of(item: pytest.Item) -> dict[Row, str]:
 
 
 def read(text: str) -> dict[Row, list[str]]:
-    """Each row's cells, one a version."""
+    """Each row's cells, one a version, and its tests."""
     lines = [line.strip("|\n ").split("|") for line in text.splitlines() if line.startswith("|")][2:]
-    cells = [[cell.strip() for cell in line] for line in lines]
-    return {Row(*line[:3]): line[3 : 3 + len(VERSIONS)] for line in cells}
+    return {Row(*cells[:3]): cells[3:] for cells in ([cell.strip() for cell in line] for line in lines)}
 
 
-def written(text: str, rows: dict[Row, list[str]], tests: dict[Row, set[str]]) -> str:
+def written(text: str, rows: dict[Row, list[str]]) -> str:
     """The document with these rows in its table's place."""
     lines = text.splitlines()
     at = [number for number, line in enumerate(lines) if line.startswith("|")]
     head = ["feature", "beside", "order", *VERSIONS, "shown by"]
-    body = [
-        [*row, *rows[row], ", ".join(f"`{test}`" for test in sorted(tests[row]))]
-        for row in sorted(rows, key=lambda row: [part.casefold() for part in row])
-    ]
-    table = [f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *body)]
-    return "\n".join([*lines[: at[0]], *table, *lines[at[-1] + 1 :], ""])
+    ordered = sorted(rows, key=lambda row: [part.casefold() for part in row])
+    table = [head, ["---"] * len(head), *([*row, *rows[row]] for row in ordered)]
+    return "\n".join(
+        [*lines[: at[0]], *(f"| {' | '.join(line)} |" for line in table), *lines[at[-1] + 1 :], ""]
+    )
 
 
 class Matrix:
-    """A plugin of pytest: writes the outcomes of the marked tests as one version's column."""
+    """A plugin of pytest: writes the outcomes of the marked tests as one version's column.
+
+    A run of named files leaves the other rows as they are; a run of all drops those that no test stands for.
+    """
 
     def __init__(self, path: Path, version: str) -> None:
         self.path, self.version = path, version
-        self.tests: dict[Row, set[str]] = defaultdict(set)
         self.rows: dict[str, dict[Row, str]] = {}
+        self.tests: dict[Row, set[str]] = defaultdict(set)
         self.found: dict[Row, set[str]] = defaultdict(set)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         for item in session.items:
             self.rows[item.nodeid] = rows_of(item)
             for row in self.rows[item.nodeid]:
-                self.tests[row].add(f"{item.path.name}::{item.originalname}")
+                self.tests[row].add(f"`{item.path.name}::{item.originalname}`")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         for row, found in self.rows[report.nodeid].items():
@@ -84,10 +85,13 @@ class Matrix:
             elif report.when == "call":
                 self.found[row].add(found)
 
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         text = self.path.read_text(encoding="utf-8")
         before, column = read(text), VERSIONS.index(self.version)
-        rows = {row: list(before.get(row, ["?"] * len(VERSIONS))) for row in self.tests}
+        named = session.config.args_source is pytest.Config.ArgsSource.ARGS
+        rows = dict(before) if named else {}
+        for row, tests in self.tests.items():
+            rows[row] = [*before.get(row, ["?"] * len(VERSIONS))[: len(VERSIONS)], ", ".join(sorted(tests))]
         for row, found in self.found.items():
             rows[row][column] = max(found, key=FOUND.index)
-        self.path.write_text(written(text, rows, self.tests), encoding="utf-8")
+        self.path.write_text(written(text, rows), encoding="utf-8")

@@ -190,7 +190,7 @@ def test_every_attention_of_comfyui(model, texts, setting, monkeypatch, backend)
     torch.testing.assert_close(sample(regional(model, texts), *setting), expected, rtol=0, atol=1e-4)
 
 
-@pytest.mark.feature("cache that skips blocks", "both", order="before and after")
+@pytest.mark.feature("cache that skips blocks", "both", order="before and after", found="warned")
 @pytest.mark.parametrize("first", ["cache", "regions"])
 def test_a_cache_that_skips_blocks_is_warned_of_once(model, texts, setting, caplog, first):
     """As TeaCache and its like: some forwards skip most blocks."""

@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Callable
 
 import comfy.ldm.flux.layers as layers
+import comfy_extras.nodes_custom_sampler as advanced
 import pytest
 import torch
 from comfy_extras import (
@@ -12,10 +13,12 @@ from comfy_extras import (
     nodes_cfg,
     nodes_differential_diffusion,
     nodes_easycache,
+    nodes_eps,
     nodes_fresca,
     nodes_mahiro,
     nodes_model_advanced,
     nodes_nag,
+    nodes_perpneg,
     nodes_rope,
     nodes_slg,
     nodes_tcfg,
@@ -47,6 +50,7 @@ NODES: dict[str, Callable] = {
     "CFGNorm": lambda model: nodes_cfg.CFGNorm.execute(model, 0.8)[0],
     "CFGZeroStar": lambda model: nodes_cfg.CFGZeroStar.execute(model)[0],
     "EasyCache": lambda model: nodes_easycache.EasyCacheNode.execute(model, 2.0, 0.0, 1.0, False)[0],
+    "EpsilonScaling": lambda model: nodes_eps.EpsilonScaling.execute(model, 1.2)[0],
     "FreSca": lambda model: nodes_fresca.FreSca.execute(model, 0.8, 1.2, 4)[0],
     "Mahiro": lambda model: nodes_mahiro.Mahiro.execute(model)[0],
     "ModelSamplingFlux": lambda model: nodes_model_advanced.ModelSamplingFlux().patch(
@@ -58,6 +62,7 @@ NODES: dict[str, Callable] = {
         model, 2.0, 0.0, 1.0, "1", "0, 2"
     )[0],
     "TCFG": lambda model: nodes_tcfg.TCFG.execute(model)[0],
+    "TemporalScoreRescaling": lambda model: nodes_eps.TemporalScoreRescaling.execute(model, 0.5, 1.0)[0],
     **{name: lambda model, patch=patch: patch(model, Calls()) for name, patch in PATCHES.items()},
 }
 
@@ -197,6 +202,37 @@ def test_noise_masks(model, texts, sampled, mask, method):
     kept = model.model.process_latent_in(latent)[..., :8]
     torch.testing.assert_close(before[-1, ..., :8], kept, rtol=0, atol=1e-5)
     assert (before - stock)[-1, ..., 16:].abs().max() > 0.1
+
+
+@pytest.mark.feature("SamplerCustomAdvanced, {guider}", "{method}")
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("guider", ["BasicGuider", "CFGGuider", "DualModelGuider", "PerpNegGuider"])
+def test_sampler_custom_advanced(model, texts, guider, method):
+    """The same picture as the KSampler's."""
+    from nodes import KSampler
+
+    node = getattr(advanced, guider, None) or getattr(nodes_perpneg, guider, None)
+    if node is None:
+        pytest.skip(f"this ComfyUI has no {guider}")
+    patched, latent = METHODS[method](model, texts), {"samples": torch.zeros(1, 16, 16, 24)}
+    positive, negative = conditioning(texts, "G0"), conditioning(texts, "G1")
+    cfg = 1.0 if guider == "BasicGuider" else CFG
+    inputs = {
+        "BasicGuider": {"conditioning": positive},
+        "CFGGuider": {"positive": positive, "negative": negative, "cfg": cfg},
+        "DualModelGuider": {"positive": positive, "negative": negative, "cfg": cfg, "model_negative": model},
+        "PerpNegGuider": {  # without perpendicular part it is CFG with the empty prompt
+            "positive": positive, "negative": positive, "empty_conditioning": negative, "cfg": cfg, "neg_scale": 0.0,
+        },
+    }  # fmt: skip
+    made = node.execute(patched, **inputs[guider])[0]
+    noise, sampler = advanced.RandomNoise.execute(3)[0], advanced.KSamplerSelect.execute("euler")[0]
+    sigmas = advanced.BasicScheduler.execute(patched, "simple", STEPS, 1.0)[0]
+    result = advanced.SamplerCustomAdvanced.execute(noise, made, sampler, sigmas, latent)[0]["samples"]
+    settings = 3, STEPS, cfg, "euler", "simple", positive, negative, latent
+    expected = KSampler().sample(patched, *settings)[0]["samples"]
+    torch.testing.assert_close(result, expected, rtol=0, atol=1e-4)
+    assert (result - KSampler().sample(model, *settings)[0]["samples"]).abs().max() > 0.1
 
 
 @pytest.mark.feature("loader that bypasses ComfyUI's attention", "Repaint")

@@ -87,11 +87,11 @@ class Matrix:
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         text = self.path.read_text(encoding="utf-8")
-        before, column = read(text), VERSIONS.index(self.version)
+        before = read(text)
         named = session.config.args_source is pytest.Config.ArgsSource.ARGS
         rows = dict(before) if named else {}
         for row, tests in self.tests.items():
             rows[row] = [*before.get(row, ["?"] * len(VERSIONS))[: len(VERSIONS)], ", ".join(sorted(tests))]
         for row, found in self.found.items():
-            rows[row][column] = max(found, key=FOUND.index)
+            rows[row][VERSIONS.index(self.version)] = max(found, key=FOUND.index)
         self.path.write_text(written(text, rows), encoding="utf-8")

@@ -11,6 +11,7 @@ The rotation turns the mean colours towards ComfyUI's Flux preview factors, so t
 from __future__ import annotations
 
 import time
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from demo.comfy_setup import start_comfyui
-from demo.scenes import sample
-from demo.shapes import draw
+from demo.data import Batch, batch, batches
 
 BLOCK = 8
 """Pixels a latent pixel."""
 FLUX_SCALE, FLUX_SHIFT = 0.3611, 0.1159
 """ComfyUI's Flux latent format. As vae_scale and vae_shift they make the sampler's space the decoder's."""
+TOKENS = 2048
+"""Of the drawings that a step's crops are cut from."""
 LUMA = (0.299, 0.587, 0.114)
 LUMA_WAVES = ((1, 1), (0, 2), (2, 0), (1, 2), (2, 1), (0, 3), (3, 0))
 
@@ -51,6 +53,7 @@ _MEAN = np.array([0.5] * 3 + [0.0] * 13)
 _GAIN = np.array([4.2] * 3 + [9.0] * 6 + [14.0] * 7)
 
 
+@cache
 def _rotation() -> np.ndarray:
     """An orthonormal [16, 16] whose first three columns lie along ComfyUI's Flux preview factors."""
     start_comfyui()
@@ -61,20 +64,19 @@ def _rotation() -> np.ndarray:
     return np.concatenate([u[:, :3] @ vt, u[:, 3:]], axis=1)
 
 
-def analysis() -> tuple[Tensor, Tensor]:
+@cache
+def analysis(device: torch.device) -> tuple[Tensor, Tensor]:
     """The encoder as one linear map: filters [16, 3, 8, 8] on RGB in [0, 1] and offsets [16]."""
     rotation = _rotation()
     filters = np.einsum("ij,jchw->ichw", rotation * _GAIN, _waves())
-    return torch.tensor(filters, dtype=torch.float32), torch.tensor(
-        -rotation @ (_GAIN * _MEAN), dtype=torch.float32
-    )
+    options = {"dtype": torch.float32, "device": device}
+    return torch.tensor(filters, **options), torch.tensor(-rotation @ (_GAIN * _MEAN), **options)
 
 
-def encode(pictures: np.ndarray | Tensor) -> Tensor:
-    """Latents [B, 16, H/8, W/8] in the sampler's space of pictures [B, H, W, 3] uint8."""
-    filters, offsets = analysis()
-    x = torch.as_tensor(pictures).permute(0, 3, 1, 2).float() / 255
-    return nn.functional.conv2d(x, filters, offsets, stride=BLOCK)
+def encode(pictures: Tensor) -> Tensor:
+    """Latents [B, 16, H/8, W/8] in the sampler's space of pictures [B, 3, H, W], 0..1."""
+    filters, offsets = analysis(pictures.device)
+    return nn.functional.conv2d(pictures, filters, offsets, stride=BLOCK)
 
 
 @torch.no_grad()
@@ -118,64 +120,70 @@ def build() -> nn.Module:
     return model.requires_grad_(False)
 
 
-def _pictures(seed: int, count: int) -> list[np.ndarray]:
-    sizes = [(64, 64), (96, 96), (128, 96), (160, 160), (256, 256)]
-    return [draw(sample(seed, i, *sizes[i % len(sizes)])[0]) for i in range(count)]
-
-
-def _crops(pictures: list[np.ndarray], rng: np.random.Generator, count: int, size: int) -> np.ndarray:
+def _crops(drawings: Batch, rng: np.random.Generator, count: int, size: int, device: torch.device) -> Tensor:
+    """Parts [count, 3, size, size] of drawn pictures, cut at whole latent pixels."""
+    pictures = drawings.on(device).draw()
+    height, width = pictures.shape[-2:]
     crops = []
     for i in rng.integers(len(pictures), size=count):
-        y, x = (int(rng.integers((n - size) // BLOCK + 1)) * BLOCK for n in pictures[i].shape[:2])
-        crops.append(pictures[i][y : y + size, x : x + size])
-    return np.stack(crops)
+        y, x = (int(rng.integers((n - size) // BLOCK + 1)) * BLOCK for n in (height, width))
+        crops.append(pictures[i, :, y : y + size, x : x + size])
+    return torch.stack(crops)
 
 
-def train(work: Path, steps: int = 1400, batch: int = 16, size: int = 64, seed: int = 7) -> None:
-    """Trains the decoder and writes `work`/autoencoder.pt, a checkpoint to resume from; returns at once if done."""
+def train(
+    work: Path,
+    steps: int = 4000,
+    count: int = 48,
+    size: int = 64,
+    device: str = "cpu",
+    workers: int = 0,
+    seed: int = 7,
+    save_every: float = 60.0,
+) -> None:
+    """Trains the decoder on `count` crops a step; writes `work`/autoencoder.pt, from which it resumes exactly."""
     path = work / "autoencoder.pt"
     torch.manual_seed(seed)
-    model = build().to(memory_format=torch.channels_last)
+    device = torch.device(device)
+    model = build().to(device, memory_format=torch.channels_last)
     decoder = model.taesd_decoder.requires_grad_(True)
     optimizer = torch.optim.Adam(decoder.parameters(), lr=2e-3, betas=(0.9, 0.99))
     start = 0
     if path.exists():
-        state = torch.load(path)
+        state = torch.load(path, map_location=device)
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         start = state["step"]
-    pictures = _pictures(seed, 4000) if start < steps else []
-    begin = time.time()
-    for step in range(start, steps):
+    begin = saved_at = time.time()
+    for step, drawings in enumerate(
+        batches(partial(batch, seed, tokens=TOKENS), start, steps, workers), start
+    ):
         for group in optimizer.param_groups:
             group["lr"] = 2e-3 * min(1, (step + 1) / 100) * float(0.5 + 0.5 * np.cos(np.pi * step / steps))
-        rng = np.random.default_rng((seed, step))
-        crops = _crops(pictures, rng, batch, size)
-        target = torch.as_tensor(crops).permute(0, 3, 1, 2).float() / 255
-        noise = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        latents = encode(crops)
-        spread = 0.3 * torch.rand(batch, 1, 1, 1, generator=noise)
-        latents = latents + spread * torch.randn(latents.shape, generator=noise)
-        with torch.autocast("cpu", torch.bfloat16):
+        target = _crops(drawings, np.random.default_rng((seed, step)), count, size, device)
+        noise = torch.Generator(device).manual_seed(seed * 1_000_003 + step)
+        latents = encode(target)
+        spread = 0.3 * torch.rand(count, 1, 1, 1, generator=noise, device=device)
+        latents = latents + spread * torch.randn(latents.shape, generator=noise, device=device)
+        with torch.autocast(device.type, torch.bfloat16):
             out = decoder(latents.to(memory_format=torch.channels_last))
         error = out.float() - target
         loss = error.abs().mean() + 2 * error.square().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if step % 50 == 49:
-            print(
-                f"autoencoder step {step + 1}/{steps} loss {loss.item():.4f} {time.time() - begin:.0f} s",
-                flush=True,
-            )
-        if step % 200 == 199 or step + 1 == steps:
-            torch.save(
-                {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}, path
-            )
+        if step % 100 == 99:
+            seconds = time.time() - begin
+            print(f"autoencoder step {step + 1}/{steps} loss {loss.item():.4f} {seconds:.0f} s", flush=True)
+        if time.time() - saved_at > save_every or step + 1 == steps:
+            saved_at = time.time()
+            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
+            torch.save(state, path.with_suffix(".tmp"))
+            path.with_suffix(".tmp").replace(path)
 
 
 def export(work: Path, target: Path) -> None:
     """Writes the trained autoencoder in half precision, as the stock VAELoader reads it."""
-    state = torch.load(work / "autoencoder.pt")["model"]
+    state = torch.load(work / "autoencoder.pt", map_location="cpu")["model"]
     target.parent.mkdir(parents=True, exist_ok=True)
     save_file({k: v.half().contiguous() for k, v in state.items()}, target)

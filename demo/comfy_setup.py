@@ -46,7 +46,7 @@ def start_comfyui() -> None:
         sys.argv = arguments
     import folder_paths
 
-    for kind in ("diffusion_models", "vae", "text_encoders"):
+    for kind in ("diffusion_models", "vae", "text_encoders", "loras", "controlnet"):
         folder_paths.add_model_folder_path(kind, str(MODELS / kind))
 
 

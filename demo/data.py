@@ -1,83 +1,119 @@
-"""Training data of the transformer: latents, T5 tokens and pooled vectors of drawn scenes, cached by canvas size."""
+"""Training batches, drawn as they are needed: every batch is a function of (seed, step) alone."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cache
+from random import Random
 
-import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
-from demo.autoencoder import encode
 from demo.captions import caption
-from demo.scenes import TOKEN, sample
-from demo.shapes import draw
-from demo.text import load_clip, pooled_vectors, token_ids
-from demo.transformer import to_tokens
+from demo.comfy_setup import find_comfyui
+from demo.scenes import WHOLE, canvas, sample
+from demo.shapes import Scene, Sheet
+from demo.sizes import TEXT_TOKENS
 
-TEXT = 32
-"""Tokens of every training caption; the few longer ones are phrased again."""
-PHRASINGS = 2
-"""Captions a scene."""
-FULL = (16, 16)
-"""The picture size, in tokens (columns, rows)."""
-CANVASES: dict[tuple[int, int], int] = {
-    **{(n, n): 5000 for n in (4, 5, 6, 7, 8, 9, 10)},
-    **{pair: 3000 for n in ((4, 6), (4, 8), (5, 7), (6, 8), (6, 10), (7, 9)) for pair in (n, n[::-1])},
-    **{pair: 2500 for n in ((6, 12), (7, 14), (8, 16), (10, 13)) for pair in (n, n[::-1])},
-    (12, 12): 3000,
-    FULL: 12000,
-}
-"""Scenes to draw for each canvas (columns, rows) in tokens: crops that binding denoises, and whole pictures."""
+LONG_TEXT = 60
+"""Tokens of every text in some of the batches, so that captions longer than usual are read too."""
+NOISE_SHIFT = 4.0
+"""Noise levels are shift·u / (1 + (shift − 1)·u), u uniform: more of the high ones, which decide places and shapes."""
+WITHOUT_TEXT = 0.06
+"""Share of empty captions, for cfg."""
 
 
 @dataclass
-class Bucket:
-    """All scenes of one canvas: tokens [n, rows·columns, 64] half, ids [n, PHRASINGS, TEXT], pooled [n, PHRASINGS, P]."""
+class Batch:
+    """Scenes of one canvas, the T5 token ids [B, T] of their captions, padded with 0, and the noise levels [B] at
+    which they are to be seen."""
 
     columns: int
     rows: int
-    tokens: Tensor
+    sheet: Sheet
     ids: Tensor
-    pooled: Tensor
+    noise: Tensor
+
+    def pin_memory(self) -> Batch:
+        """In memory that a GPU fetches by itself."""
+        sheet = self.sheet.each(Tensor.pin_memory)
+        return Batch(self.columns, self.rows, sheet, self.ids.pin_memory(), self.noise.pin_memory())
+
+    def on(self, device: torch.device) -> Sheet:
+        """The scenes there, ready to draw."""
+        return self.sheet.each(lambda t: t.to(device, non_blocking=True))
 
 
-def _captions(clip, seed: int, index: int, size: tuple[int, int]) -> tuple[np.ndarray, list[str]]:
-    scene, first = sample(seed, index, *size)
-    rng = np.random.default_rng((seed, index, *size, 1))
-    texts: list[str] = []
-    candidate = first
-    while len(texts) < PHRASINGS:
-        if len(token_ids(clip, [candidate])[0]) <= TEXT:
-            texts.append(candidate)
-        candidate = caption(scene, rng)
-    return draw(scene), texts
+@cache
+def tokenizer():
+    """FLUX's own T5 tokenizer, from ComfyUI's folder."""
+    from transformers import T5TokenizerFast
+
+    return T5TokenizerFast.from_pretrained(find_comfyui() / "comfy" / "text_encoders" / "t5_tokenizer")
 
 
-def _build(clip, seed: int, columns: int, rows: int, count: int, known: dict[str, Tensor]) -> Bucket:
-    size = (columns * TOKEN, rows * TOKEN)
-    pictures, texts = zip(*(_captions(clip, seed, i, size) for i in range(count)), strict=True)
-    tokens = [to_tokens(encode(np.stack(pictures[i : i + 64]))).half() for i in range(0, count, 64)]
-    flat = [t for pair in texts for t in pair]
-    new = sorted(set(flat) - known.keys())
-    if new:
-        known.update(zip(new, pooled_vectors(clip, new), strict=True))
-    ids = torch.tensor(token_ids(clip, flat), dtype=torch.int32).reshape(count, PHRASINGS, TEXT)
-    pooled = torch.stack([known[t] for t in flat]).reshape(count, PHRASINGS, -1)
-    return Bucket(columns, rows, torch.cat(tokens), ids, pooled)
+def token_ids(texts: list[str], length: int = TEXT_TOKENS) -> Tensor:
+    """T5 token ids [B, T] of the texts, padded with 0 to the longest and to `length` at least."""
+    rows = tokenizer()(texts)["input_ids"]
+    longest = max(length, *map(len, rows))
+    return torch.tensor([row + [0] * (longest - len(row)) for row in rows], dtype=torch.int32)
 
 
-def load(work: Path, seed: int = 1) -> list[Bucket]:
-    """The cached data; draws what is missing (minutes)."""
-    clip, known, buckets = None, {}, []
-    for (columns, rows), count in CANVASES.items():
-        path = work / f"scenes_{columns}x{rows}.pt"
-        if not path.exists():
-            clip = clip or load_clip()
-            bucket = _build(clip, seed, columns, rows, count, known)
-            torch.save(vars(bucket), path.with_suffix(".tmp"))
-            path.with_suffix(".tmp").rename(path)
-            print(f"drew {count} scenes of {columns}x{rows} tokens", flush=True)
-        buckets.append(Bucket(**torch.load(path)))
-    return buckets
+def _fitting(
+    rng: Random, columns: int, rows: int, noise: float, length: int, captioned: Callable[[Scene], Scene]
+) -> tuple[Scene, str]:
+    """A scene and a caption of no more than `length` tokens."""
+    while True:
+        scene = sample(rng, columns, rows, noise)
+        text = "" if rng.random() < WITHOUT_TEXT else caption(captioned(scene), rng, noise)
+        if len(tokenizer()(text)["input_ids"]) <= length:
+            return scene, text
+
+
+def batch(
+    seed: int,
+    step: int,
+    tokens: int,
+    hinted: bool = False,
+    captioned: Callable[[Scene], Scene] = lambda scene: scene,
+    drawn: Callable[[Scene], Scene] = lambda scene: scene,
+) -> Batch:
+    """The batch of a step: about so many image and text tokens in all.
+
+    hinted: a hint shows the layout whatever the noise. captioned, drawn: what of a scene the caption tells, and what
+    of it the picture shows.
+    """
+    rng = Random(f"{seed}/{step}")
+    columns, rows = canvas(rng)
+    length = LONG_TEXT if min(columns, rows) >= WHOLE and rng.random() < 0.4 else TEXT_TOKENS
+    count = max(1, tokens // (columns * rows + length))
+    levels = [(i + rng.random()) / count for i in range(count)]
+    noise = [NOISE_SHIFT * u / (1 + (NOISE_SHIFT - 1) * u) for u in levels]
+    made = [
+        (*_fitting(rng, columns, rows, 0.0 if hinted else sigma, length, captioned), sigma) for sigma in noise
+    ]
+    made.sort(key=lambda one: -len(one[0].items))
+    scenes, texts, noise = zip(*made)
+    sheet = Sheet.of([drawn(scene) for scene in scenes])
+    return Batch(columns, rows, sheet, token_ids(list(texts), length), torch.tensor(noise))
+
+
+class _Steps(Dataset):
+    def __init__(self, make: Callable[[int], Batch], first: int, last: int) -> None:
+        self.make, self.first, self.last = make, first, last
+
+    def __len__(self) -> int:
+        return self.last - self.first
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.make(self.first + index)
+
+
+def batches(make: Callable[[int], Batch], first: int, last: int, workers: int = 0) -> Iterator[Batch]:
+    """The batches of the steps first..last − 1, in order; made ahead by other processes where workers > 0."""
+    options: dict = {}
+    if workers:
+        options = {"prefetch_factor": 4, "multiprocessing_context": "fork", "pin_memory": True}
+    yield from DataLoader(_Steps(make, first, last), batch_size=None, num_workers=workers, **options)

@@ -40,11 +40,11 @@ class Muon(torch.optim.Optimizer):
     def step(self) -> None:
         for group in self.param_groups:
             used = [p for p in group["params"] if p.grad is not None]
-            updates = []
-            for p in used:
-                buffer = self.state[p].setdefault("momentum", torch.zeros_like(p))
-                buffer.lerp_(p.grad, 1 - group["momentum"])
-                updates.append(_squares(p.grad.lerp(buffer, group["momentum"]), self.side))
+            buffers = [self.state[p].setdefault("momentum", torch.zeros_like(p)) for p in used]
+            gradients = [p.grad for p in used]
+            torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
+            ahead = torch._foreach_lerp(gradients, buffers, group["momentum"])
+            updates = [_squares(update, self.side) for update in ahead]
             done = orthogonal(torch.cat(updates))
             scale = 0.2 * self.side**0.5 * group["lr"]
             for p, part in zip(used, done.split([len(u) for u in updates]), strict=True):

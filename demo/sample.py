@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from demo.autoencoder import build
-from demo.text import load_clip, pooled_vectors, token_ids
+from demo.data import token_ids
 from demo.train_transformer import Model
 from demo.transformer import positions, to_latents
 
@@ -45,15 +45,17 @@ PROMPTS = (
 
 @torch.no_grad()
 def generate(
-    model: Model, clip, texts: list[str], columns: int, rows: int, seed: int = 0, steps: int = 20
+    model: Model, texts: list[str], columns: int, rows: int, seed: int = 0, steps: int = 20
 ) -> Tensor:
-    """Euler sampling. Returns latents [B, 16, 2·rows, 2·columns]; texts must have one token count."""
-    ids = torch.tensor(token_ids(clip, texts))
-    context, pooled = model.t5(ids), pooled_vectors(clip, texts)
-    cos_sin = positions(rows, columns, ids.shape[1])
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(len(texts), rows * columns, model.size.channels, generator=generator)
-    sigmas = torch.linspace(1, 0, steps + 1)  # ComfyUI's "simple" for FLUX.1-schnell
+    """Euler sampling. Returns latents [B, 16, 2·rows, 2·columns]."""
+    device = next(model.parameters()).device
+    context = model.t5(token_ids(texts).long().to(device))
+    pooled = context.new_zeros(len(texts), model.size.pooled)
+    cos_sin = positions(rows, columns, context.shape[1], device)
+    generator = torch.Generator(device).manual_seed(seed)
+    shape = (len(texts), rows * columns, model.size.channels)
+    x = torch.randn(shape, generator=generator, device=device)
+    sigmas = torch.linspace(1, 0, steps + 1).to(device)  # ComfyUI's "simple" for FLUX.1-schnell
     for sigma, following in itertools.pairwise(sigmas):
         velocity = model.flux(x, context, sigma.expand(len(texts)), pooled, *cos_sin)
         x = x + (following - sigma) * velocity
@@ -63,20 +65,20 @@ def generate(
 def load(work: Path) -> Model:
     """The averaged weights of the last checkpoint, ready to sample."""
     model = Model()
-    model.load_state_dict(torch.load(work / "transformer.pt")["average"])
+    model.load_state_dict(torch.load(work / "transformer.pt", map_location="cpu")["average"])
     return model.eval()
 
 
 @torch.no_grad()
 def sheet(work: Path, target: Path, seeds: int = 2) -> None:
     """Writes a contact sheet of PROMPTS: prompts across, seeds down."""
-    model, clip = load(work), load_clip()
+    model = load(work)
     autoencoder = build()
-    autoencoder.load_state_dict(torch.load(work / "autoencoder.pt")["model"])
+    autoencoder.load_state_dict(torch.load(work / "autoencoder.pt", map_location="cpu")["model"])
     page = Image.new("RGB", (8 * 260, 2 * seeds * 260), (64, 64, 64))
     for number, (text, columns, rows) in enumerate(PROMPTS):
         for seed in range(seeds):
-            latents = generate(model, clip, [text], columns, rows, seed)
+            latents = generate(model, [text], columns, rows, seed)
             rgb = autoencoder.taesd_decoder(latents)[0].clamp(0, 1).permute(1, 2, 0)
             picture = Image.fromarray((rgb * 255).round().byte().numpy())
             page.paste(picture, (number % 8 * 260, (number // 8 * seeds + seed) * 260))

@@ -1,109 +1,217 @@
-"""Random scenes, deterministic from a seed: one object on a small canvas, or one to three on a larger one."""
+"""Random scenes: what is in a picture, how large, and where. Deterministic from the random generator given.
+
+Settled scenes stand where their captions say, or in the middle: a caption then determines the picture, as it must
+where noise still hides everything. Open scenes are anywhere: they are learnt at noise levels that show the layout.
+"""
 
 from __future__ import annotations
 
-import numpy as np
+import math
+from dataclasses import replace
+from random import Random
 
-from demo.captions import caption
-from demo.shapes import BACKGROUNDS, PALETTE, SHAPES, Item, Scene, draw
+from demo.shapes import BACKGROUNDS, PALETTE, SHAPES, Item, Scene, second_tone
 
 TOKEN = 16
 """Pixels a token; canvases are multiples of it."""
 SEPARATION = 90.0
-"""Least RGB distance of an object's colour from the background's and from its neighbours'."""
+"""Least RGB distance of an object's colour from the background's and, as a rule, from its neighbours'."""
+WHOLE = 16
+"""Tokens of the shorter side from which a canvas is a whole picture; smaller ones are what binding denoises."""
+LARGER = ((16, 16), (24, 16), (16, 24), (32, 32))
+SHOWN = 0.92
+"""Noise level below which a noisy picture shows where things are."""
+HOLDERS = {"circle": 0.5, "square": 0.6, "diamond": 0.36, "heart": 0.4, "triangle": 0.34, "ring": 0.36}
+"""Shapes that another can be inside of, and how much of the holder's radius that one may have."""
+LEAST_RADIUS = 18.0
+"""Pixels below which eight pixels of a latent no longer tell the shapes apart."""
+SMALL, MEDIUM, LARGE = (0.15, 0.2), (0.295, 0.34), (0.42, 0.46)
+"""Radius of a single settled object, in shares of the shorter side. A region's object is large unless it is small."""
+THIRDS = (1 / 6, 1 / 2, 5 / 6)
 
 
-def _distance(a: tuple[int, int, int], b: tuple[int, int, int]) -> float:
-    return float(np.linalg.norm(np.subtract(a, b)))
+def canvas(rng: Random) -> tuple[int, int]:
+    """The size of a batch's pictures in tokens (columns, rows): often that of a region, else of a whole picture."""
+    kind = rng.random()
+    if kind < 0.4:
+        columns, rows = rng.randint(4, 14), rng.randint(4, 14)
+        return (columns, rows) if max(columns, rows) <= 2.5 * min(columns, rows) else canvas(rng)
+    return LARGER[0 if kind < 0.76 else 1 if kind < 0.84 else 2 if kind < 0.92 else 3]
 
 
-def _colors(rng: np.random.Generator, background: str, count: int) -> list[str]:
-    ground = BACKGROUNDS[background]
-    names = [n for n, c in PALETTE.items() if _distance(c, ground) > SEPARATION]
-    return [str(n) for n in rng.choice(names, count, replace=False)]
+def _far(a: tuple[int, int, int], b: tuple[int, int, int]) -> bool:
+    return math.dist(a, b) > SEPARATION
 
 
-def _shape(rng: np.random.Generator) -> str:
-    return str(rng.choice(list(SHAPES)))
+VISIBLE = {g: [c for c, rgb in PALETTE.items() if _far(rgb, BACKGROUNDS[g])] for g in BACKGROUNDS}
+"""Background -> colours that stand out from it."""
+STRIPED = {g: {c for c in VISIBLE[g] if _far(second_tone(c), BACKGROUNDS[g])} for g in BACKGROUNDS}
+"""Background -> colours whose second tone stands out too."""
 
 
-def single(
-    rng: np.random.Generator, width: int, height: int, fill: tuple[float, float] = (0.68, 0.95)
-) -> Scene:
-    """One object, its extent a share within `fill` of the shorter side, anywhere it fits."""
-    background = str(rng.choice(list(BACKGROUNDS)))
-    radius = min(width, height) * rng.uniform(*fill) / 2
-    x = rng.uniform(radius, width - radius)
-    y = rng.uniform(radius, height - radius)
-    return Scene(
-        width, height, background, (Item(_colors(rng, background, 1)[0], _shape(rng), x, y, radius),)
+def _item(rng: Random, ground: str, others: list[Item], alike: float = 0.12) -> Item:
+    """An object without a place; now and then of another one's colour."""
+    colors = VISIBLE[ground]
+    if others and rng.random() > alike:
+        colors = [c for c in colors if all(_far(PALETTE[c], PALETTE[o.color]) for o in others)] or colors
+    color = rng.choice(colors)
+    striped = color in STRIPED[ground] and rng.random() < 0.2
+    return Item(color, rng.choice(list(SHAPES)), 0, 0, 0, striped)
+
+
+def _cast(rng: Random, count: int) -> tuple[str, list[Item]]:
+    """A background and `count` objects for it."""
+    ground = rng.choice(list(BACKGROUNDS))
+    items: list[Item] = []
+    for _ in range(count):
+        items.append(_item(rng, ground, items if count < 4 else []))
+    return ground, items
+
+
+def _within(item: Item, x: float, y: float, radius: float, width: int, height: int) -> Item:
+    """The object there, pushed inside the picture."""
+    x, y = min(max(x, radius), width - radius), min(max(y, radius), height - radius)
+    return replace(item, x=x, y=y, radius=radius)
+
+
+def _about(rng: Random, value: float, short: int) -> float:
+    return value + rng.uniform(-0.02, 0.02) * short
+
+
+def single(rng: Random, width: int, height: int) -> Scene:
+    """One settled object: in the middle, or in one of nine places of a whole picture."""
+    ground, (item,) = _cast(rng, 1)
+    short = min(width, height)
+    whole = short >= WHOLE * TOKEN
+    kind = rng.random()
+    size = SMALL if kind < 0.15 else LARGE if kind < 0.35 or not whole else MEDIUM
+    if not whole and size is SMALL:
+        size = (0.24, 0.28)
+    x, y = (rng.choice(THIRDS), rng.choice(THIRDS)) if whole and rng.random() < 0.4 else (0.5, 0.5)
+    radius = rng.uniform(*size) * short
+    x, y = _about(rng, x * width, short), _about(rng, y * height, short)
+    return Scene(width, height, ground, (_within(item, x, y, radius, width, height),), "single")
+
+
+def row(rng: Random, width: int, height: int, count: int) -> Scene:
+    """Two or three settled objects side by side or one above another, through the middle."""
+    ground, items = _cast(rng, count)
+    axis = int(rng.random() < height / (width + height)) if width != height else int(rng.random() < 0.5)
+    size, short = (width, height)[axis], min(width, height)
+    radius = min(0.19 * size if count == 2 else 0.135 * size, 0.44 * (width, height)[1 - axis])
+    radii = [radius * rng.uniform(0.92, 1.0) for _ in items]
+    if rng.random() < 0.25:
+        radii[rng.randrange(count)] *= 0.55
+    shares = (0.27, 0.73) if count == 2 else THIRDS
+    placed = []
+    for item, share, r in zip(items, shares, radii, strict=True):
+        place = _about(rng, share * size, short), _about(rng, (width, height)[1 - axis] / 2, short)
+        placed.append(_within(item, *(place if axis == 0 else place[::-1]), r, width, height))
+    return Scene(width, height, ground, tuple(placed), "row")
+
+
+def in_thirds(rng: Random, width: int, height: int, count: int) -> Scene:
+    """Settled objects in different ones of nine places."""
+    ground, items = _cast(rng, count)
+    short = min(width, height)
+    places = rng.sample([(x, y) for y in THIRDS for x in THIRDS], count)
+    if any(all(place[axis] == 1 / 2 for place in places) for axis in (0, 1)):  # that would be a row
+        return in_thirds(rng, width, height, count)
+    placed = [
+        _within(i, _about(rng, x * width, short), _about(rng, y * height, short), r * short, width, height)
+        for i, (x, y), r in zip(items, places, [rng.uniform(0.125, 0.145) for _ in items], strict=True)
+    ]
+    return Scene(width, height, ground, tuple(placed), "thirds")
+
+
+def nested(rng: Random, width: int, height: int) -> Scene:
+    """A small object inside a large one in the middle, both plain."""
+    ground = rng.choice(list(BACKGROUNDS))
+    holder = replace(_item(rng, ground, []), shape=rng.choice(list(HOLDERS)), striped=False)
+    share = HOLDERS[holder.shape]
+    short = min(width, height)
+    radius = rng.uniform(0.4, 0.45) * short
+    x, y = _about(rng, width / 2, short), _about(rng, height / 2, short)
+    holder = replace(holder, x=x, y=y, radius=radius)
+    colors = [c for c in PALETTE if _far(PALETTE[c], PALETTE[holder.color])]
+    if holder.shape == "ring":
+        colors = [c for c in colors if c in VISIBLE[ground]]
+    drop = {"triangle": 0.28, "heart": -0.12}.get(holder.shape, 0.0) * radius
+    inner = Item(
+        rng.choice(colors), rng.choice(list(SHAPES)), x, y + drop, radius * share * rng.uniform(0.9, 1)
+    )
+    return Scene(width, height, ground, (holder, inner), "nested")
+
+
+def _apart(items: list[Item], gap: float = 3) -> bool:
+    return all(
+        max(abs(a.x - b.x), abs(a.y - b.y)) > a.radius + b.radius + gap
+        for i, a in enumerate(items)
+        for b in items[:i]
     )
 
 
-def several(rng: np.random.Generator, width: int, height: int, count: int) -> Scene:
-    """`count` objects of different colours that do not overlap; most often along one axis."""
-    background = str(rng.choice(list(BACKGROUNDS)))
-    colors = _colors(rng, background, count)
-    side = min(width, height)
-    long = max(width, height)
-    low, high = (0.17, 0.25) if count == 2 else (0.13, 0.17)
-    low, high = low * (side + long) / 2, min(high * (side + long) / 2, 0.46 * side)
-    while True:
-        radii = rng.uniform(min(low, high * 0.8), high, count)
-        if rng.random() < 0.75:
-            places = _along_axis(rng, width, height, radii)
+def scattered(rng: Random, width: int, height: int, count: int) -> Scene:
+    """`count` objects that do not overlap, anywhere."""
+    ground, items = _cast(rng, count)
+    short = min(width, height)
+    unit = short if count == 1 else math.sqrt(width * height / count)
+    low, high = (0.24, 0.42) if count > 1 else (0.16, 0.47) if short >= WHOLE * TOKEN else (0.26, 0.47)
+    for attempt in range(1000):
+        placed: list[Item] = []
+        for item in items:
+            most = min(high * unit * 0.97**attempt, 0.47 * short)
+            radius = rng.uniform(min(max(low * unit * 0.97**attempt, LEAST_RADIUS), 0.94 * most), most)
+            x, y = rng.uniform(radius, width - radius), rng.uniform(radius, height - radius)
+            placed.append(replace(item, x=x, y=y, radius=radius))
+            if not _apart(placed):
+                break
         else:
-            places = np.stack([rng.uniform(radii, width - radii), rng.uniform(radii, height - radii)], axis=1)
-        gaps = [
-            np.max(np.abs(places[i] - places[j])) - radii[i] - radii[j]
-            for i in range(count)
-            for j in range(i)
-        ]
-        if min(gaps) > 2:
-            break
-    items = [
-        Item(c, _shape(rng), float(x), float(y), float(r))
-        for c, (x, y), r in zip(colors, places, radii, strict=True)
-    ]
-    return Scene(width, height, background, tuple(items))
+            return Scene(width, height, ground, tuple(placed))
+    raise AssertionError("objects that shrink find a place")
 
 
-def _along_axis(rng: np.random.Generator, width: int, height: int, radii: np.ndarray) -> np.ndarray:
-    """Places objects one after another, left to right or top to bottom, with a random slack. [count, 2] pixels."""
-    size = np.array([width, height], dtype=float)
-    axis = int(rng.random() < height / (width + height)) if width != height else int(rng.integers(2))
-    slack = max(0.0, size[axis] - 2 * radii.sum())
-    gaps = rng.dirichlet(np.full(len(radii) + 1, 4.0)) * slack
-    starts = np.cumsum(gaps[:-1] + np.concatenate([[0], 2 * radii[:-1]]))
-    places = np.empty((len(radii), 2))
-    places[:, axis] = starts + radii
-    other = size[1 - axis]
-    middle = rng.uniform(radii.max(), other - radii.max())
-    places[:, 1 - axis] = np.clip(middle + rng.normal(0, 0.05 * other, len(radii)), radii, other - radii)
-    return places
+def gridded(rng: Random, width: int, height: int, count: int) -> Scene:
+    """`count` objects, each somewhere in a cell of its own of the smallest fitting grid."""
+    ground, items = _cast(rng, count)
+    columns = max(1, round(math.sqrt(count * width / height)))
+    rows = -(-count // columns)
+    w, h = width / columns, height / rows
+    placed = []
+    for item, cell in zip(items, rng.sample(range(rows * columns), count), strict=True):
+        radius = rng.uniform(0.3, 0.46) * min(w, h)
+        x, y = rng.uniform(radius, w - radius), rng.uniform(radius, h - radius)
+        placed.append(replace(item, x=cell % columns * w + x, y=cell // columns * h + y, radius=radius))
+    return Scene(width, height, ground, tuple(placed))
 
 
-def sample(seed: int, index: int, width: int, height: int) -> tuple[Scene, str]:
-    """The scene number `index` of this size and its caption; the same for the same arguments.
+def sample(rng: Random, columns: int, rows: int, noise: float = 1.0) -> Scene:
+    """A scene for a canvas of so many tokens, to be seen at a noise level.
 
-    Up to 128 px on the shorter side most scenes hold one object; the largest hold one to three evenly.
+    Regions hold one object as a rule, whole pictures one to three; open whole pictures up to nine.
     """
-    rng = np.random.default_rng((seed, index, width, height))
-    short, long = min(width, height), max(width, height)
-    if short >= 192:
-        count = int(rng.choice([1, 2, 3], p=[0.25, 0.4, 0.35]))
-    elif long >= 128 and short >= 64:
-        count = int(rng.choice([1, 2], p=[0.7, 0.3]))
-    else:
-        count = 1
-    if count == 1:
-        scene = single(rng, width, height, (0.3, 0.9) if short >= 192 else (0.68, 0.95))
-    else:
-        scene = several(rng, width, height, count)
-    return scene, caption(scene, rng)
-
-
-def picture(seed: int, index: int, width: int, height: int) -> tuple[np.ndarray, str]:
-    """The drawing [H, W, 3] uint8 of `sample` and its caption."""
-    scene, text = sample(seed, index, width, height)
-    return draw(scene), text
+    width, height = columns * TOKEN, rows * TOKEN
+    short, long = min(columns, rows), max(columns, rows)
+    kind = rng.random()
+    if noise < SHOWN and rng.random() < (0.5 if short >= WHOLE else 0.25):
+        if short < WHOLE:
+            return scattered(rng, width, height, 1)
+        make = gridded if rng.random() < 0.6 else scattered
+        return make(
+            rng, width, height, 1 if kind < 0.1 else rng.randint(2, 3) if kind < 0.4 else rng.randint(4, 9)
+        )
+    if short < WHOLE:
+        if kind < 0.1 and short >= 7:
+            return nested(rng, width, height)
+        if kind < 0.2 and long >= 9 and short >= 5 and long >= 1.4 * short:
+            return row(rng, width, height, 2)
+        return single(rng, width, height)
+    if kind < 0.35:
+        return single(rng, width, height)
+    if kind < 0.47:
+        return nested(rng, width, height)
+    if kind < 0.7:
+        return row(rng, width, height, 2)
+    if kind < 0.8:
+        return row(rng, width, height, 3)
+    return in_thirds(rng, width, height, rng.randint(2, 4))

@@ -7,9 +7,7 @@ whose: the word "circle" must differ after "red" and after "blue".
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import torch
@@ -17,21 +15,12 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from demo.comfy_setup import MODELS, ROOT, start_comfyui
+from demo import sizes
+from demo.comfy_setup import MODELS, pack, start_comfyui
 
 VOCABULARY = 32128
 CLIP_FILE = "rag_demo_clip_l.safetensors"
 T5_FILE = "rag_demo_t5.safetensors"
-
-
-def loader() -> ModuleType:
-    """The module of the Demo CLIP Loader, which fixes the sizes of both encoders; loaded by its path, since it
-    needs nothing of the pack's other nodes."""
-    start_comfyui()
-    spec = importlib.util.spec_from_file_location("rag_nodes_demo", ROOT / "nodes" / "demo.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 class RMSNorm(nn.Module):
@@ -118,7 +107,7 @@ def _bucket(length: int) -> Tensor:
 class T5(nn.Module):
     """Token ids [B, T] to context [B, T, d_model]; padding is attended like any token, as in ComfyUI."""
 
-    def __init__(self, config: dict[str, int]) -> None:
+    def __init__(self, config: dict[str, int] = sizes.T5) -> None:
         super().__init__()
         self.shared = nn.Embedding(VOCABULARY, config["d_model"])
         self.encoder = _Stack(config)
@@ -138,7 +127,7 @@ class T5(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         table = self.encoder.block[0].layer[0].SelfAttention.relative_attention_bias
-        bias = table(_bucket(ids.shape[1])).permute(2, 0, 1)[None]
+        bias = table(_bucket(ids.shape[1]).to(ids.device)).permute(2, 0, 1)[None]
         x = self.shared(ids)
         for block in self.encoder.block:
             x = block.layer[1](block.layer[0](x, bias))
@@ -151,7 +140,7 @@ def write_clip_l(path: Path, seed: int = 11) -> None:
     from transformers import CLIPTextConfig, CLIPTextModel
 
     torch.manual_seed(seed)
-    model = CLIPTextModel(CLIPTextConfig(vocab_size=49408, hidden_act="quick_gelu", **loader().CLIP_L_CONFIG))
+    model = CLIPTextModel(CLIPTextConfig(vocab_size=49408, hidden_act="quick_gelu", **sizes.CLIP_L))
     state = {
         k if k.startswith("text_model.") else f"text_model.{k}": v for k, v in model.state_dict().items()
     }
@@ -173,22 +162,5 @@ def load_clip():
         write_clip_l(folder / CLIP_FILE)
     if not (folder / T5_FILE).exists():
         torch.manual_seed(0)
-        write_t5(folder / T5_FILE, T5(loader().T5_CONFIG).state_dict())
-    return loader().load_demo_clip()
-
-
-def token_ids(clip, texts: list[str]) -> list[list[int]]:
-    """T5 token ids of each text as the loader's tokenizer gives them, padded to its least length."""
-    tokenizer, least = clip.tokenizer.t5xxl, clip.tokenizer_options["t5xxl_min_length"]
-    ids = tokenizer.tokenizer(texts)["input_ids"]
-    return [row + [0] * (least - len(row)) for row in ids]
-
-
-@torch.no_grad()
-def pooled_vectors(clip, texts: list[str], batch: int = 256) -> Tensor:
-    """CLIP-L's pooled vector [len(texts), hidden] of each text, as the loader gives it."""
-    tokenizer = clip.tokenizer.clip_l
-    ids = tokenizer.tokenizer(texts, padding="max_length", max_length=77, truncation=True)["input_ids"]
-    model = clip.cond_stage_model.clip_l
-    rows = [model(ids[i : i + batch])[1] for i in range(0, len(ids), batch)]
-    return torch.cat(rows).float()
+        write_t5(folder / T5_FILE, T5().state_dict())
+    return pack("nodes.demo").load_demo_clip()

@@ -1,32 +1,33 @@
 """Flow matching of the demo transformer, with the T5 trained along. Resumes exactly from its checkpoint.
 
 Every random choice of a step is a function of (seed, step), so that a resumed run continues as if it had never
-stopped. Progress and samples go to the work folder.
+stopped.
 """
 
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from demo.data import FULL, PHRASINGS, TEXT, Bucket, load
+from demo import sizes
+from demo.autoencoder import encode
+from demo.data import Batch, batch, batches
 from demo.optimizer import Muon, split
-from demo.text import T5, loader
-from demo.transformer import Flux, Size, positions
+from demo.text import T5
+from demo.transformer import Flux, Size, positions, to_tokens
 
-TOKENS_PER_STEP = 4096
-"""Image and text tokens of a batch: 60 pictures of 6×6 tokens, or 14 of 16×16."""
-NOISE_SHIFT = 6.0
-"""Noise levels are drawn as shift·u / (1 + (shift − 1)·u), u uniform: more of the high ones, which decide shapes."""
-DECAY = 0.3
-"""The last share of the steps, over which the learning rate falls to zero."""
-EMA_STEPS = 400
-"""Averaging time of the exported weights, in steps."""
+WARM_UP, DECAY = 200, 0.35
+"""Steps over which the learning rate rises, and the last share of all, over which it falls to zero."""
+MUON, ADAM = 5e-3, 1.5e-3
+"""Learning rates."""
+EMA_SHARE = 0.03
+"""Averaging time of the exported weights, in shares of all steps."""
 
 
 class Model(nn.Module):
@@ -34,10 +35,9 @@ class Model(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        config = loader().T5_CONFIG
-        self.size = Size(context=config["d_model"], pooled=loader().CLIP_L_CONFIG["hidden_size"])
+        self.size = Size(context=sizes.T5["d_model"], pooled=sizes.CLIP_L["hidden_size"])
         self.flux = Flux(self.size)
-        self.t5 = T5(config)
+        self.t5 = T5()
 
     def forward(
         self, ids: Tensor, noisy: Tensor, sigma: Tensor, pooled: Tensor, cos: Tensor, sin: Tensor
@@ -46,96 +46,114 @@ class Model(nn.Module):
         return self.flux(noisy, self.t5(ids), sigma, pooled, cos, sin)
 
 
-def _choose(buckets: list[Bucket], rng: np.random.Generator, progress: float) -> Bucket:
-    """Whole pictures in a quarter of the first quarter's steps, then in half; else one of the other canvases."""
-    full = [b for b in buckets if (b.columns, b.rows) == FULL]
-    others = [b for b in buckets if (b.columns, b.rows) != FULL]
-    share = 0.25 if progress < 0.25 else 0.5
-    pool = full if rng.random() < share else others
-    return pool[int(rng.integers(len(pool)))]
+def noisy_pictures(picture: Tensor, sigma: Tensor, seed: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Tokens [B, N, 64] at the noise levels [B], noise − picture, and pooled vectors [B, 16].
+
+    The pooled vectors are noise of the spread that the CLIP-L's have: the model must not rely on them, since a
+    refined region sees the base prompt's.
+    """
+    generator = torch.Generator(picture.device).manual_seed(seed * 1_000_003 + step)
+    random = {"generator": generator, "device": picture.device}
+    noise = torch.randn(picture.shape, **random)
+    width = sizes.CLIP_L["hidden_size"]
+    pooled = F.layer_norm(torch.randn(len(picture), width, **random), (width,))
+    return torch.lerp(picture, noise, sigma[:, None, None]), noise - picture, pooled
 
 
-def loss_of(model: Model, bucket: Bucket, rng: np.random.Generator) -> Tensor:
-    """Mean squared error of the predicted noise − picture for one random batch of the bucket."""
-    count = bucket.rows * bucket.columns
-    batch = TOKENS_PER_STEP // (count + TEXT)
-    index = torch.as_tensor(rng.integers(len(bucket.tokens), size=batch))
-    phrase = torch.as_tensor(rng.integers(PHRASINGS, size=batch))
-    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-    picture = bucket.tokens[index].float()
-    pooled = bucket.pooled[index, phrase]
-    foreign = torch.rand(batch, 1, generator=generator) < 0.5  # the pooled vector must not be relied upon:
-    pooled = torch.where(foreign, pooled.roll(1, 0), pooled)  # a refined region sees the base prompt's
-    u = (torch.randperm(batch, generator=generator) + torch.rand(batch, generator=generator)) / batch
-    sigma = NOISE_SHIFT * u / (1 + (NOISE_SHIFT - 1) * u)
-    noise = torch.randn(picture.shape, generator=generator)
-    noisy = torch.lerp(picture, noise, sigma[:, None, None])
-    half = {name: p.bfloat16() for name, p in model.named_parameters()}
-    cos, sin = positions(bucket.rows, bucket.columns, TEXT)
-    inputs = (noisy, sigma, pooled, cos, sin)
-    ids = bucket.ids[index, phrase].long()
-    out = functional_call(model, half, (ids, *(x.bfloat16() if x is not sigma else x for x in inputs)))
-    return (out.float() - (noise - picture)).square().mean()
+def prepared(drawn: Batch, device: torch.device, seed: int, step: int) -> tuple[tuple[Tensor, ...], Tensor]:
+    """The arguments of `Model.forward` for a batch, in bf16, and the noise − picture that it is to predict."""
+    noisy, target, pooled = noisy_pictures(
+        to_tokens(encode(drawn.on(device).draw())), drawn.noise.to(device), seed, step
+    )
+    cos_sin = positions(drawn.rows, drawn.columns, drawn.ids.shape[1], device)
+    ids, sigma = drawn.ids.to(device).long(), drawn.noise.to(device)
+    return (ids, noisy.bfloat16(), sigma, pooled.bfloat16(), *cos_sin), target
+
+
+def loss_of(
+    model: Model, parameters: dict[str, Tensor], inputs: tuple[Tensor, ...], target: Tensor
+) -> Tensor:
+    """Mean squared error of the predicted noise − picture, in bf16."""
+    half = {name: p.bfloat16() for name, p in parameters.items()}
+    out = functional_call(model, half, inputs)
+    return (out.float() - target).square().mean()
+
+
+def learning_rate(step: int, steps: int) -> float:
+    """Share of the highest rate: up, level, down to zero."""
+    return min(1.0, (step + 1) / WARM_UP, (1 - step / steps) / DECAY)
 
 
 def train(
-    work: Path, steps: int, seed: int = 3, save_every: float = 240.0, muon: float = 5e-3, adam: float = 1.5e-3
-):
-    """Trains up to `steps`; writes `work`/transformer.pt every `save_every` seconds and at the end."""
+    work: Path,
+    steps: int,
+    tokens: int,
+    device: str = "cpu",
+    workers: int = 0,
+    until: int | None = None,
+    seed: int = 3,
+    save_every: float = 120.0,
+) -> None:
+    """Trains up to `steps`, or stops at step `until` of them, on batches of so many tokens.
+
+    Writes `work`/transformer.pt every `save_every` seconds and at the end.
+    """
     torch.manual_seed(seed)
-    model = Model()
+    device = torch.device(device)
+    on_gpu = device.type == "cuda"
+    compute_loss = torch.compile(loss_of, dynamic=True) if on_gpu else loss_of
+    model = Model().to(device)
     matrices, others = split(model.flux)
     others += list(model.t5.parameters())
-    optimizers = [Muon(matrices, model.size.hidden, muon), torch.optim.Adam(others, adam, betas=(0.9, 0.98))]
-    average = {k: v.detach().clone() for k, v in model.state_dict().items()}
+    optimizers = [
+        Muon(matrices, model.size.hidden, MUON),
+        torch.optim.Adam(others, ADAM, betas=(0.9, 0.98), fused=on_gpu),
+    ]
+    parameters = dict(model.named_parameters())
+    average = {k: v.detach().clone() for k, v in parameters.items()}
     path = work / "transformer.pt"
     start, spent = 0, 0.0
     if path.exists():
-        state = torch.load(path)
+        state = torch.load(path, map_location=device)
         model.load_state_dict(state["model"])
         average, start, spent = state["average"], state["step"], state["seconds"]
         for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
-    buckets = load(work)
+    end = steps if until is None else min(until, steps)
     begin = saved_at = time.time()
-    losses: list[float] = []
-    for step in range(start, steps):
-        progress = step / steps
-        rate = min(1.0, (step + 1) / 200, (1 - progress) / DECAY)
-        for optimizer, peak in zip(optimizers, (muon, adam), strict=True):
+    losses: list[Tensor] = []
+
+    def save(step: int) -> None:
+        state = {
+            "model": model.state_dict(),
+            "average": average,
+            "optimizers": [o.state_dict() for o in optimizers],
+            "step": step,
+            "seconds": spent + time.time() - begin,
+        }
+        torch.save(state, path.with_suffix(".tmp"))
+        path.with_suffix(".tmp").replace(path)
+
+    for step, drawn in enumerate(batches(partial(batch, seed, tokens=tokens), start, end, workers), start):
+        rate = learning_rate(step, steps)
+        for optimizer, peak in zip(optimizers, (MUON, ADAM), strict=True):
             optimizer.param_groups[0]["lr"] = peak * rate
-        rng = np.random.default_rng((seed, step))
-        loss = loss_of(model, _choose(buckets, rng, progress), rng)
+        inputs, target = prepared(drawn, device, seed, step)
+        loss = compute_loss(model, parameters, inputs, target)
         for optimizer in optimizers:
             optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(others, 1.0)
         for optimizer in optimizers:
             optimizer.step()
-        weight = 1 / min(EMA_STEPS, step / 4 + 1)
-        for name, value in model.state_dict().items():
-            average[name].lerp_(value, weight)
-        losses.append(loss.item())
-        now = time.time()
-        if len(losses) == 50 or step + 1 == steps:
-            print(
-                f"step {step + 1}/{steps} loss {np.mean(losses):.4f} {spent + now - begin:.0f} s", flush=True
-            )
+        weight = 1 / min(max(1, EMA_SHARE * steps), step / 4 + 1)
+        torch._foreach_lerp_(list(average.values()), [p.detach() for p in parameters.values()], weight)
+        losses.append(loss.detach())
+        if len(losses) == 50 or step + 1 == end:
+            mean = float(torch.stack(losses).mean())
+            print(f"step {step + 1}/{steps} loss {mean:.4f} {spent + time.time() - begin:.0f} s", flush=True)
             losses.clear()
-        if now - saved_at > save_every or step + 1 == steps:
-            saved_at = now
-            _save(path, model, average, optimizers, step + 1, spent + now - begin)
-
-
-def _save(
-    path: Path, model: Model, average: dict[str, Tensor], optimizers: list, step: int, seconds: float
-) -> None:
-    state = {
-        "model": model.state_dict(),
-        "average": average,
-        "optimizers": [o.state_dict() for o in optimizers],
-        "step": step,
-        "seconds": float(seconds),
-    }
-    torch.save(state, path.with_suffix(".tmp"))
-    path.with_suffix(".tmp").replace(path)
+        if time.time() - saved_at > save_every:
+            saved_at = time.time()
+            save(step + 1)
+    save(end)

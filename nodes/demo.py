@@ -6,14 +6,10 @@ from pathlib import Path
 
 from comfy_api.latest import io
 
+from ..demo import sizes
+
 MODELS = Path(__file__).resolve().parent.parent / "demo" / "models" / "text_encoders"
 FILES = ("rag_demo_clip_l.safetensors", "rag_demo_t5.safetensors")
-
-CLIP_L_CONFIG = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-T5_CONFIG = {"d_model": 64, "d_ff": 256, "d_kv": 32, "num_heads": 4, "num_layers": 3}
-T5_MIN_LENGTH = 32
-"""Tokens a text is padded to. FLUX's own 256 would make a 256-token picture mostly text."""
-
 
 def load_demo_clip(folder: Path = MODELS):
     """Loads the tiny CLIP-L and T5 with FLUX's real tokenizers. Returns a CLIP; raises FileNotFoundError."""
@@ -27,11 +23,11 @@ def load_demo_clip(folder: Path = MODELS):
             "pack in demo/models/text_encoders; fetch them again with git or reinstall the pack."
         )
     # ComfyUI writes into "model_config", hence the copies.
-    options = {"model_config": dict(CLIP_L_CONFIG), "t5xxl_model_config": dict(T5_CONFIG)}
+    options = {"model_config": dict(sizes.CLIP_L), "t5xxl_model_config": dict(sizes.T5)}
     clip = comfy.sd.load_clip(
         [str(path) for path in paths], clip_type=comfy.sd.CLIPType.FLUX, model_options=options
     )
-    clip.set_tokenizer_option("t5xxl_min_length", T5_MIN_LENGTH)
+    clip.set_tokenizer_option("t5xxl_min_length", sizes.TEXT_TOKENS)
     return clip
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from demo.comfy_setup import MODELS, start_comfyui
+from demo.data import token_ids
 from demo.sample import load
-from demo.text import T5_FILE, load_clip, token_ids, write_t5
+from demo.text import T5_FILE, load_clip, write_t5
+from demo.train_transformer import Model
 from demo.transformer import positions, to_latents, to_tokens
 
 TRANSFORMER = MODELS / "diffusion_models" / "rag_demo_flux.safetensors"
@@ -28,23 +30,28 @@ def export(work: Path) -> None:
     write_t5(MODELS / "text_encoders" / T5_FILE, model.t5.state_dict())
 
 
+def load_files() -> Model:
+    """The training mirror with the weights of the exported files."""
+    model = Model()
+    model.flux.load_state_dict({k: v.float() for k, v in load_file(TRANSFORMER).items()})
+    model.t5.load_state_dict({k: v.float() for k, v in load_file(MODELS / "text_encoders" / T5_FILE).items()})
+    return model.eval()
+
+
 @torch.no_grad()
-def check(work: Path) -> dict[str, float]:
+def check() -> dict[str, float]:
     """Largest difference between the mirrors (with the exported weights) and what ComfyUI's loaders compute."""
     start_comfyui()
     import comfy.model_management
     import comfy.sd
-    from safetensors.torch import load_file
 
-    model = load(work)
-    model.flux.load_state_dict({k: v.float() for k, v in load_file(TRANSFORMER).items()})
-    model.t5.load_state_dict({k: v.float() for k, v in load_file(MODELS / "text_encoders" / T5_FILE).items()})
+    model = load_files()
     patcher = comfy.sd.load_diffusion_model(str(TRANSFORMER), model_options={"dtype": torch.float32})
     comfy.model_management.load_models_gpu([patcher])
     clip = load_clip()
     text = "a red circle to the left of a blue square on a beige background"
     ((context, extra),) = clip.encode_from_tokens_scheduled(clip.tokenize(text))
-    difference = {"T5": (model.t5(torch.tensor(token_ids(clip, [text]))) - context).abs().max().item()}
+    difference = {"T5": (model.t5(token_ids([text]).long()) - context).abs().max().item()}
     generator = torch.Generator().manual_seed(0)
     for rows, columns in ((4, 7), (16, 16)):
         x = torch.randn(1, 16, 2 * rows, 2 * columns, generator=generator)

@@ -20,8 +20,10 @@ import comfy.hooks
 import comfy.model_patcher
 import torch
 
+from bench.demo import STEPS, Demo
 from bench.flux import Binding, Box, Region, add_spec, sample
-from bench.regions import BIND_STEPS, BOXES, LAYOUTS, SEEDS, STEPS, Bench
+from bench.layouts import layouts
+from bench.methods import BIND_STEPS
 
 RANK = 16
 
@@ -65,16 +67,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="dev.py bench hooks", description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
-    bench, layout = Bench(), LAYOUTS[0]
+    bench, layout = Demo(), next(layout for layout in layouts() if len(layout.cells) == 4)
     first, second = (lora(bench.model, seed) for seed in (1, 2))
     base = bench.encode(layout.text())
-    noise = torch.randn(1, 16, 32, 32, generator=torch.manual_seed(SEEDS[0]))
+    noise = torch.randn(1, 16, 32, 32, generator=torch.manual_seed(11))
 
     def bound(*hooks: comfy.hooks.HookGroup | None):
         prompts = [bench.encode(text) for text in layout.region_texts()]
         regions = tuple(
             Region(Box(*box), comfy.hooks.set_hooks_for_conditioning(prompt, group))
-            for box, prompt, group in zip(BOXES, prompts, hooks, strict=True)
+            for box, prompt, group in zip(layout.boxes(), prompts, hooks, strict=True)
         )
         return add_spec(bench.model, Binding(regions, BIND_STEPS))
 

@@ -9,8 +9,8 @@ repaint             Repaint beside the record of the picture's run
 repaint, no record  Repaint with the bare latent, as from any sampler or VAE Encode
 noise mask          ComfyUI's SetLatentNoiseMask and KSampler at denoise 1 with the new base prompt
 
-right: the largest object in the mask has the colour, or colour and shape, that was asked for (demo/checker.py); it
-covers at least the same area as in bench regions, 15 % of a quarter of the picture. seam: the mean step in 8-bit levels between neighbouring pixels on either side of the mask's edge; the first picture's own
+right: the largest object in the mask has the colour, or colour and shape, that was asked for (demo/checker.py). seam:
+the mean step in 8-bit levels between neighbouring pixels on either side of the mask's edge; the first picture's own
 value stands beside it.
 """
 
@@ -24,12 +24,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from bench.regions import Bench
-from demo.checker import LEAST_SHARE, cut, find
+from bench.demo import STEPS, Demo
+from bench.methods import BIND_STEPS
+from demo.checker import cut, find
 from demo.comfy_setup import pack
 from demo.shapes import BACKGROUNDS, PALETTE, SHAPES
 
-SIZE, STEPS, BIND_STEPS, SCENES, SEED = 256, 20, 4, 24, 5
+SIZE, SCENES, SEED = 256, 24, 5
+LEAST_SHARE = 0.03
+"""Of the painted half that an object covers at least: a small one in a quarter of the picture."""
 CELLS = {
     "across": ((0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 0.5, 1.0)),
     "down": ((0.0, 0.0, 1.0, 0.5), (0.0, 0.5, 1.0, 0.5)),
@@ -64,7 +67,7 @@ def scenes() -> list[dict]:
     return found
 
 
-class Painter(Bench):
+class Painter(Demo):
     """The demo model, with the three ways to make the second picture."""
 
     def texts(self, scene: dict, objects: list) -> tuple[str, list[str]]:
@@ -74,21 +77,13 @@ class Painter(Bench):
         base = " and ".join(f"{n} {p}" for n, p in zip(named, WORDS[scene["place"]], strict=True))
         return f"{base} {ground}", [f"{n} {ground}" for n in named]
 
-    def regions(self, scene: dict, boxes: tuple, texts: list[str]) -> tuple:
-        made = None
-        for box, text in zip(boxes, texts, strict=True):
-            made = pack("nodes.regions").RAGRegionBox.execute(
-                *box, conditioning=self.encode(text), regions=made
-            )[0]
-        return made
-
     def first(self, scene: dict) -> dict:
         base, texts = self.texts(scene, scene["objects"])
         return pack("nodes.sampler").RAGHardBindingSampler.execute(
-            self.model, scene["seed"], STEPS, 1.0, "euler", "simple", self.encode(base), self.encode(""), self.latent,
+            self.model, scene["seed"], STEPS, 1.0, "euler", "simple", self.encode(base), self.encode(""), self.empty(SIZE, SIZE),
             1.0, BIND_STEPS, True, 1.0, "published", True,
-            binding_regions=self.regions(scene, BOXES[scene["place"]], texts),
-            refinement_regions=self.regions(scene, CELLS[scene["place"]], texts),
+            binding_regions=self.regions(BOXES[scene["place"]], texts),
+            refinement_regions=self.regions(CELLS[scene["place"]], texts),
         )[0]  # fmt: skip
 
     def after(self, scene: dict) -> tuple[str, list[str]]:
@@ -98,7 +93,7 @@ class Painter(Bench):
 
     def mask(self, scene: dict) -> torch.Tensor:
         """The painted object's half of the picture, white, [1, H, W]: its outline may be anywhere in there."""
-        layout = self.regions(scene, CELLS[scene["place"]], ["", ""])
+        layout = self.regions(CELLS[scene["place"]], ["", ""])
         return pack("nodes.layout").RAGRegionsToMask.execute(layout, scene["which"] + 1, SIZE, SIZE)[0]
 
     def repaint(self, scene: dict, prior: dict) -> dict:
@@ -106,7 +101,7 @@ class Painter(Bench):
         return pack("nodes.repaint").RAGRepaint.execute(
             self.model, prior, self.mask(scene), self.encode(base), self.encode(""), 1.0, scene["seed"] + 1000, STEPS,
             1.0, "euler", "simple", BIND_STEPS, 0, True, conditioning=self.encode(texts[scene["which"]]),
-            refinement_regions=self.regions(scene, CELLS[scene["place"]], texts),
+            refinement_regions=self.regions(CELLS[scene["place"]], texts),
         )[0]  # fmt: skip
 
     def noise_mask(self, scene: dict, prior: dict) -> dict:
@@ -144,10 +139,10 @@ def main() -> None:
         mask = painter.mask(scene)[0].numpy() > 0
         for way, make in ways.items():
             picture = pictures[way] = painter.decode(make(scene, prior))
-            found = find(cut(picture, CELLS[scene["place"]][scene["which"]]), LEAST_SHARE / 2)
+            found = find(cut(picture, CELLS[scene["place"]][scene["which"]]), LEAST_SHARE)
             color, shape = scene["becomes"]
-            right[way]["colour"].append(found.color == color)
-            right[way]["shape"].append((found.color, found.shape) == (color, shape))
+            right[way]["colour"].append(found is not None and found.color == color)
+            right[way]["shape"].append(found is not None and found.is_a(color, shape))
         for way, picture in pictures.items():
             seams[way].append(seam(picture, mask))
         if options.out:

@@ -23,9 +23,10 @@ import comfy.model_management
 import comfy.sd
 import torch
 
+from bench.demo import STEPS, Demo
 from bench.direct import direct_forward
 from bench.flux import DEV, Refinement, add_spec, build, cells, conditioning, sample
-from bench.regions import CELLS, LAYOUTS, SEEDS, STEPS, Bench
+from bench.layouts import layouts
 from demo.comfy_setup import MODELS, pack
 
 install_override = pack("rag_sampler.attention").install_override
@@ -184,18 +185,13 @@ def main() -> None:
 def shared_against_published(delta: float = 0.5) -> str:
     """How far fidelity "shared" is from "published" after whole runs, in shares of what refinement does.
 
-    The four layouts of bench regions with their prompts, refinement alone, one seed each.
+    The layouts of four regions of bench layout with their prompts, refinement alone, one seed each.
     """
-    demo, regions = Bench(), pack("nodes.regions")
+    demo, chosen = Demo(), [layout for layout in layouts() if len(layout.cells) == 4]
     apart = effect = 0.0
-    for layout in LAYOUTS:
-        made = None
-        for text, cell in zip(layout.region_texts(), CELLS, strict=True):
-            made = regions.RAGRegionBox.execute(*cell, conditioning=demo.encode(text), regions=made)[0]
-        base, noise = (
-            demo.encode(layout.text()),
-            torch.randn(1, 16, 32, 32, generator=torch.manual_seed(SEEDS[0])),
-        )
+    for layout in chosen:
+        made = demo.regions(layout.cells, layout.region_texts())
+        base, noise = demo.encode(layout.text()), torch.randn(1, 16, 32, 32, generator=torch.manual_seed(11))
         shared, published = (
             sample(add_spec(demo.model, Refinement(made, delta, published=full)), base, noise, STEPS)
             for full in (False, True)
@@ -203,7 +199,7 @@ def shared_against_published(delta: float = 0.5) -> str:
         apart += float((shared - published).abs().mean())
         effect += float((published - sample(demo.model, base, noise, STEPS)).abs().mean())
     return (
-        f"{STEPS} steps at delta {delta:g}, {len(LAYOUTS)} layouts: shared differs from published by "
+        f"{STEPS} steps at delta {delta:g}, {len(chosen)} layouts: shared differs from published by "
         f"{apart / effect:.0%} of the mean difference that refinement makes"
     )
 

@@ -104,6 +104,7 @@ CASES = {
 }
 
 
+@pytest.mark.feature("ControlNets, chained and scheduled, on the base prompt", "Hard Binding")
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("chained", [False, True], ids=["one", "two chained"])
 def test_a_bound_region_is_the_run_with_the_cropped_hint(model, texts, setting, controls, case, chained):
@@ -126,6 +127,7 @@ def test_a_bound_region_is_the_run_with_the_cropped_hint(model, texts, setting, 
     assert (in_box(mine[:BOUND]) - free[:BOUND]).abs().max() > 1e-2
 
 
+@pytest.mark.feature("ControlNet, batch of 2 and cfg 3", "Hard Binding")
 @pytest.mark.parametrize("hints", [1, 2], ids=["one hint", "a hint each"])
 @pytest.mark.parametrize("cfg", [1.0, 3.0])
 def test_batches_and_cfg(model, texts, controls, hints, cfg):
@@ -138,6 +140,7 @@ def test_batches_and_cfg(model, texts, controls, hints, cfg):
     torch.testing.assert_close(in_box(mine[:BOUND]), alone[:BOUND], rtol=0, atol=2e-4)
 
 
+@pytest.mark.feature("ControlNet on a region", "Hard Binding")
 def test_a_regions_own_control_is_used_and_not_the_base_prompts(model, texts, setting, controls):
     noise, sigmas = setting
     prompt, _ = apply(conditioning(texts, "G0"), controls[0], hint())
@@ -192,6 +195,7 @@ class Encoder:
         return means.repeat(1, 6, 1, 1)[:, :16]
 
 
+@pytest.mark.feature("ControlNet with a VAE", "Hard Binding")
 def test_a_hint_that_a_vae_encodes_is_encoded_once_for_each_box(model, texts, setting):
     """As the ControlNets of InstantX and Shakker take it."""
     noise, sigmas = setting
@@ -224,6 +228,7 @@ def test_a_hint_that_a_vae_encodes_is_encoded_once_for_each_box(model, texts, se
     assert (alone[0] - free[0]).abs().max() > 1e-2
 
 
+@pytest.mark.feature("ControlNet on the base prompt", "Soft Refinement")
 def test_refinement_keeps_the_control(model, texts, setting, controls):
     """The same text everywhere, in two streams, is the plain run with that control."""
     prompt, _ = apply(conditioning(texts, "G0"), controls[0], hint())
@@ -243,6 +248,7 @@ def test_the_control_is_left_as_it_was(model, texts, setting, controls):
     assert torch.equal(sample(model, prompt, *setting), before)
 
 
+@pytest.mark.feature("ControlNet on the base prompt", "Repaint")
 def test_repaint_with_a_control(model, texts, controls):
     """The region made alone takes guidance and the part of the hint on its box from the base prompt, as a bound one."""
     settings = Settings(0, STEPS, 3.0, "euler", "simple")

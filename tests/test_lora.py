@@ -87,6 +87,7 @@ def bound(model, shapes, prompts, steps=BOUND, features=False):
     return RAGHardBinding.execute(model, regions, steps, features)[0]
 
 
+@pytest.mark.feature("LoRAs on the MODEL", "both", order="before, between and after")
 def test_loras_on_the_model_before_between_and_after_the_regions(model, texts, setting, files):
     first, second = list(files.values())[:2]
     boxes = (Region(LEFT, conditioning(texts, "H0")),)
@@ -120,6 +121,7 @@ SCHEDULES = {
 }
 
 
+@pytest.mark.feature("LoRA hooks, several with keyframes, on a region", "Hard Binding")
 @pytest.mark.parametrize("schedule_of", SCHEDULES)
 @pytest.mark.parametrize("cfg", [1.0, 3.0])
 def test_several_scheduled_hooks_on_one_region(model, texts, setting, files, schedule_of, cfg):
@@ -141,6 +143,7 @@ def test_several_scheduled_hooks_on_one_region(model, texts, setting, files, sch
         assert same == (schedule_of == "none")
 
 
+@pytest.mark.feature("LoRA hooks on base prompt, region and negative", "Hard Binding")
 def test_hooks_on_region_negative_and_base_prompt_at_once(model, texts, setting, files):
     """Each prompt has its own, the region not the base prompt's."""
     noise, sigmas = setting
@@ -231,6 +234,7 @@ def test_a_schedule_computes_a_weight_anew_for_each_keyframe(model, texts, setti
     assert moves.computed == 3
 
 
+@pytest.mark.feature("LoRA hook on the {owner}", "Repaint")
 @pytest.mark.parametrize("owner", ["region", "base prompt"])
 def test_repaint_replays_a_picture_made_with_hooks(model, texts, files, monkeypatch, owner):
     """Its record is valid for the MODEL without them, and the replay predicts what was recorded."""

@@ -24,7 +24,11 @@ from test_control import apply, hint
 from test_hooks import lora
 from tiny import cfg_guider, conditioning, load_control, load_k128, noise_for, run, schedule
 
-multigpu = pytest.importorskip("comfy_extras.nodes_multigpu", reason="this ComfyUI has no MultiGPU CFG Split")
+try:
+    from comfy_extras import nodes_multigpu as multigpu
+except ImportError:
+    multigpu = None
+pytestmark = pytest.mark.skipif(multigpu is None, reason="this ComfyUI has no MultiGPU CFG Split")
 
 STEPS, BOUND = 5, 3
 DEVICES = torch.device("cpu"), torch.device("cpu", 0)
@@ -63,9 +67,9 @@ def regions(texts, shapes, key: str, hooks=None) -> tuple[Region, ...]:
 
 
 SPECS = {
-    "bound": lambda model, texts: [Binding(regions(texts, QUARTERS, "H"), BOUND)],
-    "one with a LoRA": lambda model, texts: [Binding(regions(texts, QUARTERS, "H", lora(model)), BOUND)],
-    "refined": lambda model, texts: [Refinement(regions(texts, CELLS, "S"), 0.5)],
+    "Hard Binding": lambda model, texts: [Binding(regions(texts, QUARTERS, "H"), BOUND)],
+    "Hard Binding with a LoRA": lambda model, texts: [Binding(regions(texts, QUARTERS, "H", lora(model)), BOUND)],
+    "Soft Refinement": lambda model, texts: [Refinement(regions(texts, CELLS, "S"), 0.5)],
     "both": lambda model, texts: [
         Binding(regions(texts, QUARTERS, "H"), BOUND), Refinement(regions(texts, CELLS, "S"), 0.5),
     ],
@@ -93,6 +97,7 @@ def watched(model, seen: list):
     return model
 
 
+@pytest.mark.feature("MultiGPU CFG Split", "{name}", order="before and after")
 @pytest.mark.parametrize("first", ["split", "regions"])
 @pytest.mark.parametrize("cfg", [1.0, 3.0])
 @pytest.mark.parametrize("name", SPECS)
@@ -107,7 +112,7 @@ def test_two_devices_make_the_picture_of_one(model, texts, setting, split, name,
     )
     two, _ = run(cfg_guider(patched, *prompts, cfg), *setting)
     torch.testing.assert_close(two, one, rtol=0, atol=1e-4)
-    if name != "refined":
+    if name != "Soft Refinement":
         shares = Counter()
         for device, size, count in seen:
             shares[device] += count if size != (16, 24) else 0
@@ -169,6 +174,7 @@ def test_crops_of_a_control_share_its_copy_on_each_device(
     assert len(weights[DEVICES[1]]) <= 1 and not weights[DEVICES[1]] & weights[DEVICES[0]]
 
 
+@pytest.mark.feature("MultiGPU CFG Split", "Repaint", order="before")
 def test_repaint(model, texts, split):
     """The replayed run and the new one are both shared out, and the record is valid for the split MODEL."""
     base, negative = conditioning(texts, "G0"), conditioning(texts, "G1")

@@ -16,6 +16,7 @@ from .workflow import Prompt, WorkflowError, override, read, to_prompt
 WORKFLOWS = HERE / "workflows"
 FOUR_REGIONS, ANY_SAMPLER = "rag_shapes_four_regions", "rag_shapes_any_sampler"
 REPAINT, PLANNER = "rag_shapes_repaint", "rag_shapes_planner"
+LORA, CONTROLNET = "rag_shapes_lora", "rag_shapes_controlnet"
 SEED, OTHER_SEED = 1, 2
 
 Changes = Mapping[tuple[str, str], Any]
@@ -53,6 +54,8 @@ PICTURES = [
     Picture(f"any_sampler_bound_seed_{SEED}", ANY_SAMPLER, noise_seed(SEED)),
     Picture(f"any_sampler_bound_seed_{OTHER_SEED}", ANY_SAMPLER, noise_seed(OTHER_SEED)),
     Picture("repaint_strip", REPAINT, {}, drawn_by="ImageStitch"),
+    Picture("lora_of_one_region", LORA, sampler_seed(SEED)),
+    Picture("controlnet_strip", CONTROLNET, {}, drawn_by="ImageStitch"),
     Picture("planner_layout", PLANNER, {}, drawn_by="RAGPlanToRegions"),
     Picture(f"planner_seed_{SEED}", PLANNER, sampler_seed(SEED)),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,6 +27,8 @@ def test_the_pictures():
         "any_sampler_bound_seed_1",
         "any_sampler_bound_seed_2",
         "repaint_strip",
+        "lora_of_one_region",
+        "controlnet_strip",
         "planner_layout",
         "planner_seed_1",
     ]
@@ -58,3 +61,25 @@ def test_the_layout_shows_four_regions(live: Live):
     quarters = [layout[y : y + 128, x : x + 128].mean((0, 1)) for y in (0, 128) for x in (0, 128)]
     apart = [abs(a - b).max() for i, a in enumerate(quarters) for b in quarters[:i]]
     assert min(apart) > 8
+
+
+def test_one_region_has_a_lora_of_its_own(live: Live):
+    """Bound in every step, the four boxes are four runs: the LoRA changes its own and none of the others."""
+    picture = next(picture for picture in PICTURES if picture.name == "lora_of_one_region")
+    without = replace(picture, changes={**picture.changes, ("ConditioningSetProperties", "hooks"): None})
+    changed = abs(drawn(live, picture) - drawn(live, without))
+    own, *others = (changed[y : y + 64, x : x + 64].mean() for y in (32, 160) for x in (32, 160))
+    assert own > 1
+    assert max(others) < own / 4
+
+
+def test_the_second_picture_follows_the_outlines_of_the_first(live: Live):
+    """The strip is picture 1, its outlines, picture 2: without the ControlNet the last alone is another one."""
+    picture = next(picture for picture in PICTURES if picture.name == "controlnet_strip")
+    without = replace(picture, changes={("ControlNetApplyAdvanced", "strength"): 0.0})
+    strip, plain = drawn(live, picture), drawn(live, without)
+    assert strip.shape == (256, 768, 3)
+    assert (strip[:, :512] == plain[:, :512]).all()
+    outlines = strip[:, 256:512]
+    assert set(np.unique(outlines)) == {0, 255} and 0 < outlines.mean() < 64
+    assert abs(strip[:, 512:] - plain[:, 512:]).mean() > 1

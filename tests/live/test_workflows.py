@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from live_comfyui import WORKFLOWS, Live, core_nodes, faults, skip_if_absent
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from demo.workflow import Prompt, override, read, replace, to_prompt
 
@@ -13,12 +13,26 @@ DEMO = sorted(path.stem for path in WORKFLOWS.glob("rag_shapes_*.json"))
 FLUX = sorted(path.stem for path in WORKFLOWS.glob("rag_flux_*.json"))
 RUN = [name for name in FLUX if "planner" not in name]  # those with a planner run in test_planner.py
 MODEL_LOADERS = {"UNETLoader": 1, "DualCLIPLoader": 2, "CLIPLoader": 1, "VAELoader": 1}  # class -> files
+MODEL_LOADERS |= {"LoraLoaderModelOnly": 1, "CreateHookLora": 1, "ControlNetLoader": 1}
+MODEL_LOADERS |= {"StyleModelLoader": 1, "CLIPVisionLoader": 1}
+DEMO_FILES = [
+    ("UNETLoader", "unet_name"),
+    ("VAELoader", "vae_name"),
+    ("LoraLoaderModelOnly", "lora_name"),
+    ("CreateHookLora", "lora_name"),
+    ("ControlNetLoader", "control_net_name"),
+]
+"""Loaders and their inputs for which the demo model has a file."""
+STYLE_NODES = ("StyleModelLoader", "CLIPVisionLoader", "CLIPVisionEncode")
 LARGEST, STEPS = 256, 3
 
 
 def test_the_workflows_are_there():
     assert {"rag_shapes_any_sampler", "rag_shapes_bounding_boxes", "rag_shapes_four_regions"} <= set(DEMO)
     assert {"rag_shapes_region_canvas", "rag_shapes_repaint"} <= set(DEMO)
+    assert {"rag_shapes_lora", "rag_shapes_controlnet"} <= set(DEMO)
+    assert {"rag_flux_dev_lora", "rag_flux_dev_lora_8_steps"} <= set(FLUX)
+    assert {"rag_flux_dev_controlnet", "rag_flux_dev_redux"} <= set(FLUX)
     assert {path.stem for path in FILES} == {*DEMO, *FLUX}
     assert len(FLUX) >= 2
 
@@ -78,21 +92,39 @@ def test_flux_workflow_runs_on_the_demo_model(live: Live, name):
     """Queued as it is, but for the loaders and a size and number of steps that a processor can do."""
     prompt = to_prompt(read(WORKFLOWS / f"{name}.json"), live.server.object_info)
     on_demo_model(live, prompt)
+    put_example_picture(live)
     assert_pictures(live, prompt)
+
+
+def put_example_picture(live: Live) -> None:
+    """A picture with outlines by the name of the one in every ComfyUI's input folder; the test server's is empty."""
+    picture = Image.new("RGB", (96, 96), "skyblue")
+    ImageDraw.Draw(picture).ellipse((24, 24, 72, 72), fill="darkred")
+    picture.save(live.server.folder / "input" / "example.png")
 
 
 def on_demo_model(live: Live, prompt: Prompt) -> None:
     """Put the demo model in the place of FLUX, in place."""
-    override(
-        prompt,
-        {
-            ("UNETLoader", "unet_name"): live.demo_file("UNETLoader", "unet_name"),
-            ("UNETLoader", "weight_dtype"): "default",
-            ("VAELoader", "vae_name"): live.demo_file("VAELoader", "vae_name"),
-        },
-    )
+    there = {node["class_type"] for node in prompt.values()}
+    files = {loader: live.demo_file(*loader) for loader in DEMO_FILES if loader[0] in there}
+    override(prompt, files | {("UNETLoader", "weight_dtype"): "default"})
     replace(prompt, "DualCLIPLoader", "RAGDemoCLIPLoader")
+    lengthen_styled_texts(prompt)
     shrink(prompt)
+
+
+def lengthen_styled_texts(prompt: Prompt) -> None:
+    """Put stock ConditioningConcat in the place of Apply Style Model, in place: a longer text, as Redux makes it.
+    The stock loader builds Redux for a text width of 4096 alone, which the demo model has not."""
+    for node in prompt.values():
+        if node["class_type"] == "StyleModelApply":
+            text = node["inputs"]["conditioning"]
+            node |= {
+                "class_type": "ConditioningConcat",
+                "inputs": {"conditioning_to": text, "conditioning_from": text},
+            }
+    for key in [key for key, node in prompt.items() if node["class_type"] in STYLE_NODES]:
+        del prompt[key]
 
 
 @pytest.mark.parametrize("name", FLUX)

@@ -11,6 +11,7 @@ from ..demo import sizes
 MODELS = Path(__file__).resolve().parent.parent / "demo" / "models" / "text_encoders"
 FILES = ("rag_demo_clip_l.safetensors", "rag_demo_t5.safetensors")
 
+
 def load_demo_clip(folder: Path = MODELS):
     """Loads the tiny CLIP-L and T5 with FLUX's real tokenizers. Returns a CLIP; raises FileNotFoundError."""
     import comfy.sd

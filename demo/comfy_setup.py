@@ -27,9 +27,17 @@ def find_comfyui() -> Path:
 
 
 def start_comfyui() -> None:
-    """Puts ComfyUI and the repository on sys.path, on the CPU unless there is a GPU. Call before comfy.*"""
-    if "comfy" in sys.modules:
-        return
+    """Puts ComfyUI and the repository on sys.path, on the CPU unless there is a GPU, and tells it where the demo's
+    models are. Call before comfy.*"""
+    if "comfy" not in sys.modules:
+        _import_comfyui()
+    import folder_paths
+
+    for folder in sorted(path for path in MODELS.glob("*") if path.is_dir()):
+        folder_paths.add_model_folder_path(folder.name, str(folder))
+
+
+def _import_comfyui() -> None:
     for folder in (ROOT, find_comfyui()):
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
@@ -44,10 +52,6 @@ def start_comfyui() -> None:
         import comfy.cli_args  # it reads sys.argv when imported
     finally:
         sys.argv = arguments
-    import folder_paths
-
-    for kind in ("diffusion_models", "vae", "text_encoders", "loras", "controlnet"):
-        folder_paths.add_model_folder_path(kind, str(MODELS / kind))
 
 
 def pack(module: str) -> ModuleType:

@@ -19,7 +19,7 @@ FILE = MODELS / "controlnet" / "rag_demo_edges.safetensors"
 SEED = 19
 
 
-def train(work: Path, model: Model, steps: int = 600, tokens: int = 2048, workers: int = 0) -> None:
+def train(work: Path, model: Model, steps: int = 1100, tokens: int = 2048, workers: int = 0) -> None:
     """Trains beside the finished `model` and writes `FILE`; the checkpoint is `work`/controlnet.pt."""
     torch.manual_seed(SEED)
     network = ControlNet()

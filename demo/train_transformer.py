@@ -100,14 +100,12 @@ def train(
     """
     torch.manual_seed(seed)
     device = torch.device(device)
-    on_gpu = device.type == "cuda"
-    compute_loss = torch.compile(loss_of, dynamic=True) if on_gpu else loss_of
     model = Model().to(device)
     matrices, others = split(model.flux)
     others += list(model.t5.parameters())
     optimizers = [
         Muon(matrices, model.size.hidden, MUON),
-        torch.optim.Adam(others, ADAM, betas=(0.9, 0.98), fused=on_gpu),
+        torch.optim.Adam(others, ADAM, betas=(0.9, 0.98), fused=device.type == "cuda"),
     ]
     parameters = dict(model.named_parameters())
     average = {k: v.detach().clone() for k, v in parameters.items()}
@@ -139,7 +137,7 @@ def train(
         for optimizer, peak in zip(optimizers, (MUON, ADAM), strict=True):
             optimizer.param_groups[0]["lr"] = peak * rate
         inputs, target = prepared(drawn, device, seed, step)
-        loss = compute_loss(model, parameters, inputs, target)
+        loss = loss_of(model, parameters, inputs, target)
         for optimizer in optimizers:
             optimizer.zero_grad()
         loss.backward()

@@ -48,9 +48,8 @@ class Layout:
         return f"{', '.join(parts)} on a {self.background} background"
 
     def boxes(self) -> list[Box]:
-        """What is bound: every cell without a rim of half a token."""
-        x, y = (TOKEN / 2 / n for n in (self.width, self.height))
-        return [(a + x, b + y, w - 2 * x, h - 2 * y) for a, b, w, h in self.cells]
+        """What is bound: every cell but its last row and column of tokens."""
+        return [(x, y, w - TOKEN / self.width, h - TOKEN / self.height) for x, y, w, h in self.cells]
 
 
 def _named(color: str, shape: str) -> str:

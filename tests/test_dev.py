@@ -219,7 +219,7 @@ def dev_py(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_an_unknown_measurement_names_those_there_are():
     done = dev_py("bench", "nonsense")
     assert done.returncode != 0
-    assert "regions" in done.stderr
+    assert "layout" in done.stderr
 
 
 def test_an_unknown_version_names_those_there_are():

@@ -67,14 +67,14 @@ def test_ten_runs_leave_no_tensor(model, texts, setting):
 
 PHASES = {
     "before the first step": lambda place, step: place == "prepared",
-    "in a region's run": lambda place, step: place == "block" and step.of_region,
+    "in a region's run": lambda place, step: place == "block" and step.parts is not None,
     "in a bound main pass": lambda place, step: place == "block" and step.paste,
     "in a refined step": lambda place, step: place == "block" and step.refinement and not step.paste,
 }
 REPAINT_PHASES = {
     "in the new region's own run": lambda place, step: place == "block" and step is None,
-    "in the replay of the old picture": lambda place, step: step and step.record and not step.of_region,
-    "in the replay of an old region": lambda place, step: step and step.of_region,
+    "in the replay of the old picture": lambda place, step: step and step.record and step.parts is None,
+    "in the replay of an old region": lambda place, step: step and step.parts is not None,
     "in the new picture": lambda place, step: step and step.run.replay,
 }
 ERRORS = [torch.OutOfMemoryError("out of memory"), comfy.model_management.InterruptProcessingException()]

@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from demo import checkpoint
 from demo.comfy_setup import start_comfyui
 from demo.data import Batch, batch, batches
 
@@ -178,8 +179,7 @@ def train(
         if time.time() - saved_at > save_every or step + 1 == steps:
             saved_at = time.time()
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
-            torch.save(state, path.with_suffix(".tmp"))
-            path.with_suffix(".tmp").replace(path)
+            checkpoint.write(state, path)
 
 
 def export(work: Path, target: Path) -> None:

@@ -64,7 +64,7 @@ ROOMY = 160
 """Pixels of the shorter side from which places are named."""
 SMALL, LARGE = 0.29, 0.4
 """Radius of a single object, in shares of the picture's shorter side, below or above which it may be called so.
-Whole pictures: an object that is neither is between 0.28 and 0.33; regions: large is what they hold as a rule."""
+Whole pictures: an object that is neither is between 0.295 and 0.34; regions: large is what they hold as a rule."""
 
 
 def describe(item: Item, rng: Random, size: str = "") -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from demo import checkpoint
 from demo.data import Batch, batches
 
 WARM_UP, DECAY = 50, 0.5
@@ -33,13 +34,14 @@ def fit(
         module.load_state_dict(state["module"])
         optimizer.load_state_dict(state["optimizer"])
         start = state["step"]
+    if start >= steps:
+        return
     began = saved_at = time.time()
     losses: list[float] = []
 
     def save(step: int) -> None:
         state = {"module": module.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
-        torch.save(state, path.with_suffix(".tmp"))
-        path.with_suffix(".tmp").replace(path)
+        checkpoint.write(state, path)
 
     for step, drawn in enumerate(batches(make, start, steps, workers), start):
         optimizer.param_groups[0]["lr"] = lr * min(1.0, (step + 1) / WARM_UP, (1 - step / steps) / DECAY)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from demo import sizes
+from demo import checkpoint, sizes
 from demo.autoencoder import encode
 from demo.data import Batch, batch, batches
 from demo.optimizer import Muon, split
@@ -62,11 +62,10 @@ def noisy_pictures(picture: Tensor, sigma: Tensor, seed: int, step: int) -> tupl
 
 def prepared(drawn: Batch, device: torch.device, seed: int, step: int) -> tuple[tuple[Tensor, ...], Tensor]:
     """The arguments of `Model.forward` for a batch, in bf16, and the noise − picture that it is to predict."""
-    noisy, target, pooled = noisy_pictures(
-        to_tokens(encode(drawn.on(device).draw())), drawn.noise.to(device), seed, step
-    )
+    picture, sigma = to_tokens(encode(drawn.on(device).draw())), drawn.noise.to(device)
+    noisy, target, pooled = noisy_pictures(picture, sigma, seed, step)
     cos_sin = positions(drawn.rows, drawn.columns, drawn.ids.shape[1], device)
-    ids, sigma = drawn.ids.to(device).long(), drawn.noise.to(device)
+    ids = drawn.ids.to(device).long()
     return (ids, noisy.bfloat16(), sigma, pooled.bfloat16(), *cos_sin), target
 
 
@@ -118,6 +117,8 @@ def train(
         for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
     end = steps if until is None else min(until, steps)
+    if start >= end:
+        return
     begin = saved_at = time.time()
     losses: list[Tensor] = []
 
@@ -129,8 +130,7 @@ def train(
             "step": step,
             "seconds": spent + time.time() - begin,
         }
-        torch.save(state, path.with_suffix(".tmp"))
-        path.with_suffix(".tmp").replace(path)
+        checkpoint.write(state, path)
 
     for step, drawn in enumerate(batches(partial(batch, seed, tokens=tokens), start, end, workers), start):
         rate = learning_rate(step, steps)

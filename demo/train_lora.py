@@ -73,7 +73,7 @@ def train(work: Path, model: Model, steps: int = 1000, tokens: int = 2048, worke
 
     def loss_of(step: int, drawn: Batch) -> Tensor:
         inputs, target = prepared(drawn, torch.device("cpu"), SEED, step)
-        out = functional_call(model, lora.applied(weights), inputs)
+        out, _ = functional_call(model, lora.applied(weights), inputs)
         return (out.float() - target).square().mean()
 
     make = partial(batch, SEED, tokens=tokens, captioned=plain, drawn=striped)

@@ -30,20 +30,41 @@ EMA_SHARE = 0.03
 """Averaging time of the exported weights, in shares of all steps."""
 
 
+PLACE_WEIGHT = 0.05
+"""Weight of the squared error, in tokens, of the place that an image token believes to be at."""
+
+
 class Model(nn.Module):
-    """Transformer and T5 together."""
+    """Transformer and T5 together. While they train, every image token is also asked for its place, in tokens from the
+    picture's middle, and for the picture's size: noise does not tell, rotary positions tell distances alone, and a
+    network of two heads that is not asked takes very long to find out."""
 
     def __init__(self) -> None:
         super().__init__()
         self.size = Size(context=sizes.T5["d_model"], pooled=sizes.CLIP_L["hidden_size"])
         self.flux = Flux(self.size)
         self.t5 = T5()
+        self.place = nn.Linear(self.size.hidden, 4)
 
     def forward(
         self, ids: Tensor, noisy: Tensor, sigma: Tensor, pooled: Tensor, cos: Tensor, sin: Tensor
-    ) -> Tensor:
-        """Token ids [B, T] and noisy image tokens [B, N, 64] to the predicted noise − picture [B, N, 64]."""
-        return self.flux(noisy, self.t5(ids), sigma, pooled, cos, sin)
+    ) -> tuple[Tensor, Tensor]:
+        """Token ids [B, T] and noisy image tokens [B, N, 64] to the predicted noise − picture [B, N, 64], and where
+        the image tokens believe to be, [B, N, 4] as of `places`."""
+        vec = self.flux.vector(sigma, pooled)
+        img, txt = self.flux.two_streams(noisy, self.t5(ids), vec, cos, sin)
+        return self.flux.one_stream(img, txt, vec, cos, sin), self.place(img)
+
+
+def places(rows: int, columns: int, device: torch.device | str = "cpu") -> Tensor:
+    """Of every image token [rows·columns, 4]: column and row from the middle, half the columns and half the rows."""
+    y, x = torch.meshgrid(
+        torch.arange(rows, device=device) - (rows - 1) / 2,
+        torch.arange(columns, device=device) - (columns - 1) / 2,
+        indexing="ij",
+    )
+    size = (torch.full_like(x, columns / 2), torch.full_like(x, rows / 2))
+    return torch.stack([x, y, *size], dim=-1).flatten(0, 1)
 
 
 def noisy_pictures(picture: Tensor, sigma: Tensor, seed: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -61,7 +82,7 @@ def noisy_pictures(picture: Tensor, sigma: Tensor, seed: int, step: int) -> tupl
 
 
 def prepared(drawn: Batch, device: torch.device, seed: int, step: int) -> tuple[tuple[Tensor, ...], Tensor]:
-    """The arguments of `Model.forward` for a batch, in bf16, and the noise − picture that it is to predict."""
+    """The arguments of `Model.forward` for a batch, in bf16, and the noise − picture that is to be predicted."""
     picture, sigma = to_tokens(encode(drawn.on(device).draw())), drawn.noise.to(device)
     noisy, target, pooled = noisy_pictures(picture, sigma, seed, step)
     cos_sin = positions(drawn.rows, drawn.columns, drawn.ids.shape[1], device)
@@ -69,13 +90,17 @@ def prepared(drawn: Batch, device: torch.device, seed: int, step: int) -> tuple[
     return (ids, noisy.bfloat16(), sigma, pooled.bfloat16(), *cos_sin), target
 
 
-def loss_of(
-    model: Model, parameters: dict[str, Tensor], inputs: tuple[Tensor, ...], target: Tensor
+def losses_of(
+    model: Model,
+    parameters: dict[str, Tensor],
+    inputs: tuple[Tensor, ...],
+    target: Tensor,
+    where: Tensor,
 ) -> Tensor:
-    """Mean squared error of the predicted noise − picture, in bf16."""
+    """Mean squared errors [2] of the predicted noise − picture and of the places, computed in bf16."""
     half = {name: p.bfloat16() for name, p in parameters.items()}
-    out = functional_call(model, half, inputs)
-    return (out.float() - target).square().mean()
+    out, believed = functional_call(model, half, inputs)
+    return torch.stack([(out.float() - target).square().mean(), (believed.float() - where).square().mean()])
 
 
 def learning_rate(step: int, steps: int) -> float:
@@ -101,7 +126,7 @@ def train(
     device = torch.device(device)
     model = Model().to(device)
     matrices, others = split(model.flux)
-    others += list(model.t5.parameters())
+    others += [*model.t5.parameters(), *model.place.parameters()]
     optimizers = [
         Muon(matrices, model.size.hidden, MUON),
         torch.optim.Adam(others, ADAM, betas=(0.9, 0.98), fused=device.type == "cuda"),
@@ -137,19 +162,23 @@ def train(
         for optimizer, peak in zip(optimizers, (MUON, ADAM), strict=True):
             optimizer.param_groups[0]["lr"] = peak * rate
         inputs, target = prepared(drawn, device, seed, step)
-        loss = loss_of(model, parameters, inputs, target)
+        errors = losses_of(model, parameters, inputs, target, places(drawn.rows, drawn.columns, device))
         for optimizer in optimizers:
             optimizer.zero_grad()
-        loss.backward()
+        (errors[0] + PLACE_WEIGHT * errors[1]).backward()
         torch.nn.utils.clip_grad_norm_(others, 1.0)
         for optimizer in optimizers:
             optimizer.step()
         weight = 1 / min(max(1, EMA_SHARE * steps), step / 4 + 1)
         torch._foreach_lerp_(list(average.values()), [p.detach() for p in parameters.values()], weight)
-        losses.append(loss.detach())
+        losses.append(errors.detach())
         if len(losses) == 50 or step + 1 == end:
-            mean = float(torch.stack(losses).mean())
-            print(f"step {step + 1}/{steps} loss {mean:.4f} {spent + time.time() - begin:.0f} s", flush=True)
+            loss, off = torch.stack(losses).mean(0).tolist()
+            seconds = spent + time.time() - begin
+            print(
+                f"step {step + 1}/{steps} loss {loss:.4f} places {off**0.5:.2f} tokens off {seconds:.0f} s",
+                flush=True,
+            )
             losses.clear()
         if time.time() - saved_at > save_every:
             saved_at = time.time()

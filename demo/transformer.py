@@ -92,7 +92,7 @@ class Attention(nn.Module):
 class Modulation(nn.Module):
     def __init__(self, hidden: int, count: int) -> None:
         super().__init__()
-        self.count = count
+        self.hidden, self.count = hidden, count
         self.lin = nn.Linear(hidden, count * hidden)
 
     def forward(self, vec: Tensor) -> tuple[Tensor, ...]:
@@ -203,13 +203,15 @@ class Flux(nn.Module):
         self._start()
 
     def _start(self) -> None:
-        """Modulations and the output start at zero, so that every block starts as the identity."""
+        """Modulations and the output start at zero but for the gates, which start half open."""
         for name, module in self.named_modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
                 if name.endswith((".lin", "adaLN_modulation.1", "final_layer.linear")):
                     nn.init.zeros_(module.weight)
+            if isinstance(module, Modulation):  # shift, scale, gate, once or twice
+                nn.init.constant_(module.lin.bias.data.unflatten(0, (-1, 3, module.hidden))[:, 2], 0.5)
 
     def forward(
         self,
@@ -223,12 +225,32 @@ class Flux(nn.Module):
     ) -> Tensor:
         """img [B, N, 64], txt [B, T, context], sigma [B] in 0..1, pooled [B, pooled], cos and sin [T+N, 128];
         control: what a ControlNet adds after each double block, [B, N, hidden], repeated over the blocks."""
-        vec = self.time_in(timestep_embedding(sigma).to(img.dtype)) + self.vector_in(pooled)
+        vec = self.vector(sigma, pooled)
+        return self.one_stream(*self.two_streams(img, txt, vec, cos, sin, control), vec, cos, sin)
+
+    def vector(self, sigma: Tensor, pooled: Tensor) -> Tensor:
+        """What modulates the blocks, [B, hidden]."""
+        return self.time_in(timestep_embedding(sigma).to(pooled.dtype)) + self.vector_in(pooled)
+
+    def two_streams(
+        self,
+        img: Tensor,
+        txt: Tensor,
+        vec: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        control: tuple[Tensor, ...] = (),
+    ) -> tuple[Tensor, Tensor]:
+        """Image and text tokens [B, ·, hidden] after the double blocks."""
         img, txt = self.img_in(img), self.txt_in(txt)
         for number, block in enumerate(self.double_blocks):
             img, txt = block(img, txt, vec, cos, sin)
             if control:
                 img = img + control[number % len(control)]
+        return img, txt
+
+    def one_stream(self, img: Tensor, txt: Tensor, vec: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """Those tokens through the single blocks to the prediction [B, N, 64]."""
         x = torch.cat([txt, img], dim=1)
         for block in self.single_blocks:
             x = block(x, vec, cos, sin)

@@ -121,14 +121,13 @@ def axis_of(items: list[Item]) -> str | None:
 
 
 def _named(scene: Scene, rng: Random, noise: float) -> list[Item]:
-    """The objects that the caption names: all, at noise levels that show the others anyway any number, and never more
-    than three of a crowd."""
+    """The objects that the caption names: all, or any number at noise levels that show the others anyway."""
     items = list(scene.items)
     if scene.layout == "nested" or len(items) == 1:
         return items
     if noise < SHOWN and rng.random() < 0.6:
         return rng.sample(items, rng.choice((1, 1, 2)))
-    return rng.sample(items, 3) if len(items) > 4 else items
+    return rng.sample(items, 3) if len(items) > 4 and rng.random() < 0.5 else items
 
 
 def _size_words(items: list[Item], scene: Scene, rng: Random) -> list[str]:

@@ -17,8 +17,8 @@ from demo.scenes import WHOLE, canvas, sample
 from demo.shapes import Scene, Sheet
 from demo.sizes import TEXT_TOKENS
 
-LONG_TEXT = 60
-"""Tokens of every text in some of the batches, so that captions longer than usual are read too."""
+LENGTHS, SHARES = (TEXT_TOKENS, 60, 96), (12, 5, 3)
+"""Tokens of the texts of a batch of whole pictures, and how often: 96 hold nine objects with their places."""
 NOISE_SHIFT = 4.0
 """Noise levels are shift·u / (1 + (shift − 1)·u), u uniform: more of the high ones, which decide places and shapes."""
 WITHOUT_TEXT = 0.06
@@ -87,7 +87,7 @@ def batch(
     """
     rng = Random(f"{seed}/{step}")
     columns, rows = canvas(rng)
-    length = LONG_TEXT if min(columns, rows) >= WHOLE and rng.random() < 0.4 else TEXT_TOKENS
+    length = rng.choices(LENGTHS, SHARES)[0] if min(columns, rows) >= WHOLE else TEXT_TOKENS
     count = max(1, tokens // (columns * rows + length))
     levels = [(i + rng.random()) / count for i in range(count)]
     noise = [NOISE_SHIFT * u / (1 + (NOISE_SHIFT - 1) * u) for u in levels]

@@ -18,8 +18,10 @@ SEPARATION = 90.0
 """Least RGB distance of an object's colour from the background's and, as a rule, from its neighbours'."""
 WHOLE = 16
 """Tokens of the shorter side from which a canvas is a whole picture; smaller ones are what binding denoises."""
-LARGER = ((16, 16), (24, 16), (16, 24), (32, 32))
-SHOWN = 0.92
+LARGER = ((16, 16), (24, 16), (16, 24), (24, 24), (32, 32))
+SHARES = (12, 2, 2, 2, 2)
+"""The whole pictures' sizes in tokens (columns, rows), and how often each is drawn."""
+SHOWN = 0.8
 """Noise level below which a noisy picture shows where things are."""
 HOLDERS = {"circle": 0.5, "square": 0.6, "diamond": 0.36, "heart": 0.4, "triangle": 0.34, "ring": 0.36}
 """Shapes that another can be inside of, and how much of the holder's radius that one may have."""
@@ -32,11 +34,10 @@ THIRDS = (1 / 6, 1 / 2, 5 / 6)
 
 def canvas(rng: Random) -> tuple[int, int]:
     """The size of a batch's pictures in tokens (columns, rows): often that of a region, else of a whole picture."""
-    kind = rng.random()
-    if kind < 0.4:
-        columns, rows = rng.randint(4, 14), rng.randint(4, 14)
+    if rng.random() < 0.4:
+        columns, rows = rng.randint(4, WHOLE - 1), rng.randint(4, WHOLE - 1)
         return (columns, rows) if max(columns, rows) <= 2.5 * min(columns, rows) else canvas(rng)
-    return LARGER[0 if kind < 0.76 else 1 if kind < 0.84 else 2 if kind < 0.92 else 3]
+    return rng.choices(LARGER, SHARES)[0]
 
 
 def _far(a: tuple[int, int, int], b: tuple[int, int, int]) -> bool:
@@ -193,7 +194,7 @@ def sample(rng: Random, columns: int, rows: int, noise: float = 1.0) -> Scene:
     width, height = columns * TOKEN, rows * TOKEN
     short, long = min(columns, rows), max(columns, rows)
     kind = rng.random()
-    if noise < SHOWN and rng.random() < (0.5 if short >= WHOLE else 0.25):
+    if noise < SHOWN and rng.random() < (0.5 if short >= WHOLE else 0.2):
         if short < WHOLE:
             return scattered(rng, width, height, 1)
         make = gridded if rng.random() < 0.6 else scattered

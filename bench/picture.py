@@ -1,0 +1,69 @@
+"""The picture at the top of the README: layout, plain prompt, bound and refined, repainted.
+
+    python3 dev.py bench picture
+
+Writes docs/four_regions.png: the template rag_shapes_four_regions on the demo model, one seed, then its last region
+made anew by Repaint.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from bench.demo import STEPS, Demo
+from bench.methods import BIND_STEPS
+from demo.comfy_setup import pack
+
+TARGET = Path(__file__).resolve().parent.parent / "docs" / "four_regions.png"
+SIZE, SEED, GAP = 256, 1, 12
+GROUND = "on a white background"
+OBJECTS = ("a red circle", "a blue square", "a green triangle", "a purple star")
+ANEW = "an orange heart"
+PLACES = ("at the top left", "at the top right", "at the bottom left", "at the bottom right")
+RATIO = "1,1,1; 1,1,1"
+BOXES = tuple((x, y, 0.4375, 0.4375) for y in (0.0, 0.5) for x in (0.0, 0.5))
+
+
+def panels(demo: Demo) -> list[np.ndarray]:
+    """The four pictures, [H, W, 3] uint8."""
+
+    def texts(objects: tuple[str, ...]) -> tuple[list, list[str]]:
+        whole = ", ".join(f"{o} {p}" for o, p in zip(objects, PLACES, strict=True))
+        return demo.encode(f"{whole} {GROUND}"), [f"{o} {GROUND}" for o in objects]
+
+    base, own = texts(OBJECTS)
+    new_base, new_own = texts((*OBJECTS[:-1], ANEW))
+    empty, split = demo.encode(""), pack("nodes.regions").RAGSplitRatioLayout
+    cells, new_cells = (split.execute(RATIO, " BREAK\n".join(t), demo.clip)[0] for t in (own, new_own))
+    layout = pack("nodes.layout")
+    drawn = layout.RAGLayoutPreview.execute(cells, SIZE, SIZE)[0][0]
+    bound = pack("nodes.sampler").RAGHardBindingSampler.execute(
+        demo.model, SEED, STEPS, 1.0, "euler", "simple", base, empty, demo.empty(SIZE, SIZE), 1.0, BIND_STEPS, True,
+        1.0, "published", True, binding_regions=demo.regions(BOXES, own), refinement_regions=cells,
+    )[0]  # fmt: skip
+    mask = layout.RAGRegionsToMask.execute(cells, len(OBJECTS), SIZE, SIZE)[0]
+    repainted = pack("nodes.repaint").RAGRepaint.execute(
+        demo.model, bound, mask, new_base, empty, 1.0, SEED + 1, STEPS, 1.0, "euler", "simple", BIND_STEPS, 0, True,
+        conditioning=demo.encode(new_own[-1]), refinement_regions=new_cells,
+    )[0]  # fmt: skip
+    plain = demo.sample(demo.model, base, SEED, SIZE, SIZE)
+    layout_picture = (drawn.clamp(0, 1) * 255).round().byte().numpy()
+    return [layout_picture, *(demo.decode(latent) for latent in (plain, bound, repainted))]
+
+
+def main() -> None:
+    argparse.ArgumentParser(prog="dev.py bench picture", description=__doc__.split("\n")[0]).parse_args()
+    gap = np.full((SIZE, GAP, 3), 255, np.uint8)
+    row: list[np.ndarray] = []
+    for panel in panels(Demo()):
+        row += [gap, panel]
+    Image.fromarray(np.concatenate(row[1:], axis=1)).save(TARGET, optimize=True)
+    print(f"wrote docs/{TARGET.name}")
+
+
+if __name__ == "__main__":
+    main()

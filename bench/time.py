@@ -175,7 +175,10 @@ def main() -> None:
         )
         twin = "direct, delta 1" if variant.startswith("dense") else twin
         twin = "RAG, delta 0.5, published" if variant.endswith("shared") else twin
-        apart = f"{twin}: {float((results[variant] - results[twin]).abs().max()):.1e}" if twin else ""
+        same = (
+            size == "tiny" and twin
+        )  # bf16 rounds each way differently, and deep random layers magnify that
+        apart = f"{twin}: {float((results[variant] - results[twin]).abs().max()):.1e}" if same else ""
         median = statistics.median(times)
         print(f"| {variant} | {1000 * median:.1f} | {median / plain:.2f} | {memory:.0f} | {apart} |")
     if size == "tiny":

@@ -23,9 +23,8 @@ import torch
 from bench.demo import STEPS, Demo
 from bench.flux import Binding, Box, Region, add_spec, sample
 from bench.layouts import layouts
-from bench.methods import BIND_STEPS
 
-RANK = 16
+RANK, BIND_STEPS = 16, 4
 
 
 def lora(model, seed: int) -> comfy.hooks.HookGroup:

@@ -3,13 +3,13 @@
     python3 dev.py bench layout [--quick] [--methods NAME ...] [--out DIR]
 
 Fixed before the first run: forty layouts (eight each of 2, 3, 4, 6 and 9 regions, bench/layouts.py), two seeds, euler,
-simple, 20 steps, cfg 1, on the demo model; Hard Binding for 4 steps, delta 1. A region is right if the largest object
+simple, 20 steps, cfg 1, on the demo model; Hard Binding for 8 steps, delta 1. A region is right if the largest object
 in its cell has its colour and its shape by demo/checker.py. A method is better than another where the 95 % interval of
 their difference, from a paired bootstrap over layouts, lies above zero. FLOPs are counted once for each method and number
 of regions, milliseconds are processor time, both relative to the plain prompt's.
 
 Runs are kept in DIR (default output/bench_layout) as they are made; the same command goes on where it was stopped, and
-begins anew where the demo model or the layouts are others.
+begins anew where the demo model, the layouts or the settings are others.
 It ends with a table, results.json, and for each layout a picture: methods across, seeds down. --quick: the first three
 layouts of four regions, three methods; it fails if the default's colour is right in fewer regions than LEAST_RIGHT.
 """
@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import statistics
 import sys
 import time
@@ -33,7 +34,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from bench.demo import STEPS, Demo
 from bench.judge import Verdict, bootstrap, diversity, judge
 from bench.layouts import Layout, layouts
-from bench.methods import BIND_STEPS, METHODS, ways
+from bench.methods import BIND_STEPS, DELTA, METHODS, ways
 from demo.export import TRANSFORMER
 
 SEEDS = (11, 22)
@@ -60,11 +61,12 @@ def run(demo: Demo, layout: Layout, method: str, seed: int) -> tuple[np.ndarray,
 
 
 def flops(demo: Demo, layout: Layout, method: str) -> int:
-    """Of a run: counted, which is slow, on the part of it that has one bound step."""
-    model, positive = ways(1)[method](demo, layout)
+    """Of a run: counted, which is slow, on fewer steps with the same share of bound ones."""
+    part = math.gcd(STEPS, BIND_STEPS)
+    model, positive = ways(BIND_STEPS // part)[method](demo, layout)
     with FlopCounterMode(display=False, custom_mapping=FLOPS) as counter:
-        demo.sample(model, positive, SEEDS[0], layout.width, layout.height, STEPS // BIND_STEPS)
-    return BIND_STEPS * counter.get_total_flops()
+        demo.sample(model, positive, SEEDS[0], layout.width, layout.height, STEPS // part)
+    return part * counter.get_total_flops()
 
 
 class Kept:
@@ -72,7 +74,10 @@ class Kept:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        content = TRANSFORMER.read_bytes() + repr((layouts(), METHODS.keys(), SEEDS)).encode()
+        content = (
+            TRANSFORMER.read_bytes()
+            + repr((layouts(), METHODS.keys(), SEEDS, STEPS, BIND_STEPS, DELTA)).encode()
+        )
         self.folder = folder
         self.file = folder / f"runs_{hashlib.sha256(content).hexdigest()[:12]}.jsonl"
         lines = self.file.read_text().splitlines() if self.file.exists() else []

@@ -12,7 +12,8 @@ from bench.layouts import Layout
 from demo.comfy_setup import pack
 from demo.scenes import TOKEN
 
-BIND_STEPS, DELTA = 4, 1.0
+BIND_STEPS, DELTA = 8, 1.0
+"""Of 20 steps: what bench tuning found for the demo model, which decides on shapes late (docs/tuning.md)."""
 Method = Callable[[Demo, Layout], tuple[object, list]]
 """The MODEL and the positive conditioning of a layout."""
 

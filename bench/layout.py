@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import logging
 import math
 import statistics
 import sys
@@ -211,6 +212,7 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=8, help="layouts of every number of regions")
     parser.add_argument("--out", type=Path, default=Path("output") / "bench_layout")
     options = parser.parse_args()
+    logging.disable(logging.WARNING)  # the same advice in every run
     chosen, methods, seeds = layouts(), options.methods, SEEDS
     chosen = [layout for layout in chosen if layout.number < options.each]
     if options.quick:

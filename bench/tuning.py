@@ -11,6 +11,7 @@ docs/tuning.png too.
 from __future__ import annotations
 
 import argparse
+import logging
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -135,6 +136,7 @@ def main() -> None:
     parser.add_argument("--plot", action="store_true", help="write docs/tuning.png")
     parser.add_argument("--out", type=Path, default=Path("output") / "bench_tuning")
     options = parser.parse_args()
+    logging.disable(logging.WARNING)  # the same advice in every run
     chosen = [w for w in layouts() if len(w.cells) in COUNTS and w.number < EACH]
     kept = Kept(options.out)
     measure(kept, chosen)

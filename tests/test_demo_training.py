@@ -81,6 +81,11 @@ def test_a_stopped_training_resumes_exactly(tmp_path):
         assert all(torch.equal(one[part][key], two[part][key]) for key in one[part])
 
 
+def test_tokens_are_asked_for_their_place_from_the_middle_and_the_pictures_size():
+    asked = train_transformer.places(2, 3).tolist()
+    assert asked[0] == [-1, -0.5, 1.5, 1] and asked[1] == [0, -0.5, 1.5, 1] and asked[5] == [1, 0.5, 1.5, 1]
+
+
 @torch.no_grad()
 def test_the_lora_is_what_comfyui_makes_of_its_file(tmp_path):
     """Of random weights, the trained model's mirror with them and the stock loader's model agree."""
@@ -102,6 +107,6 @@ def test_the_lora_is_what_comfyui_makes_of_its_file(tmp_path):
     weights = {name: p.detach() for name, p in model.named_parameters()}
     changed = lora.applied(weights)
     inputs = (ids, to_tokens(x), sigma, pooled, *positions(6, 8, ids.shape[1]))
-    ours, plain = functional_call(model, changed, inputs), model(*inputs)
+    (ours, _), (plain, _) = functional_call(model, changed, inputs), model(*inputs)
     torch.testing.assert_close(to_latents(ours, 6, 8), theirs, rtol=0, atol=5e-3)
     assert (ours - plain).abs().max() > 0.05

@@ -26,8 +26,8 @@ LARGEST_DIFFERENCE = 1e-4
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the demo model.")
     parser.add_argument("stage", nargs="?", choices=STAGES, help="one stage alone (default: all in order)")
-    parser.add_argument("--steps", type=int, default=16000, help="training steps of the transformer")
-    parser.add_argument("--tokens", type=int, default=65536, help="tokens of a batch of the transformer")
+    parser.add_argument("--steps", type=int, default=5000, help="training steps of the transformer")
+    parser.add_argument("--tokens", type=int, default=131072, help="tokens of a batch of the transformer")
     parser.add_argument("--until", type=int, help="stop at this one of the transformer's steps")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=0, help="processes that draw ahead")

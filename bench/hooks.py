@@ -75,7 +75,7 @@ def main() -> None:
         prompts = [bench.encode(text) for text in layout.region_texts()]
         regions = tuple(
             Region(Box(*box), comfy.hooks.set_hooks_for_conditioning(prompt, group))
-            for box, prompt, group in zip(layout.boxes(), prompts, hooks, strict=True)
+            for box, prompt, group in zip(layout.cells, prompts, hooks, strict=True)
         )
         return add_spec(bench.model, Binding(regions, BIND_STEPS))
 

@@ -47,10 +47,6 @@ class Layout:
         ]
         return f"{', '.join(parts)} on a {self.background} background"
 
-    def boxes(self) -> list[Box]:
-        """What is bound: every cell but its last row and column of tokens."""
-        return [(x, y, w - TOKEN / self.width, h - TOKEN / self.height) for x, y, w, h in self.cells]
-
 
 def _named(color: str, shape: str) -> str:
     return f"a{'n' * (color[0] in 'aeiou')} {color} {shape}"

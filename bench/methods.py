@@ -12,7 +12,7 @@ from bench.layouts import Layout
 from demo.comfy_setup import pack
 from demo.scenes import TOKEN
 
-BIND_STEPS, DELTA = 8, 1.0
+BIND_STEPS, DELTA = 12, 1.0
 """Of 20 steps: what bench tuning found for the demo model, which decides on shapes late (docs/tuning.md)."""
 Method = Callable[[Demo, Layout], tuple[object, list]]
 """The MODEL and the positive conditioning of a layout."""
@@ -66,13 +66,12 @@ def regional(bind_steps: int, delta: float, fidelity: str = "published", feature
     """The pack's Hard Binding and Soft Refinement Attention nodes."""
 
     def method(demo: Demo, layout: Layout) -> tuple[object, list]:
-        patches, texts, model = pack("nodes.patches"), layout.region_texts(), demo.model
+        patches, model = pack("nodes.patches"), demo.model
+        regions = demo.regions(layout.cells, layout.region_texts())
         if bind_steps:
-            boxes = demo.regions(layout.boxes(), texts)
-            model = patches.RAGHardBinding.execute(model, boxes, bind_steps, features)[0]
+            model = patches.RAGHardBinding.execute(model, regions, bind_steps, features)[0]
         if delta:
-            cells = demo.regions(list(layout.cells), texts)
-            model = patches.RAGSoftRefinementAttention.execute(model, cells, delta, 0.0, 1.0, fidelity)[0]
+            model = patches.RAGSoftRefinementAttention.execute(model, regions, delta, 0.0, 1.0, fidelity)[0]
         return model, demo.encode(layout.text())
 
     return method

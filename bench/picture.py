@@ -2,8 +2,8 @@
 
     python3 dev.py bench picture
 
-Writes docs/four_regions.png: the template rag_shapes_four_regions on the demo model, one seed, then its last region
-made anew by Repaint.
+Writes docs/four_regions.png: the template rag_shapes_four_regions on the demo model, one seed, then its last region made
+anew by Repaint.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ OBJECTS = ("a red circle", "a blue square", "a green triangle", "a purple star")
 ANEW = "an orange heart"
 PLACES = ("at the top left", "at the top right", "at the bottom left", "at the bottom right")
 RATIO = "1,1,1; 1,1,1"
-BOXES = tuple((x, y, 0.4375, 0.4375) for y in (0.0, 0.5) for x in (0.0, 0.5))
 
 
 def panels(demo: Demo) -> list[np.ndarray]:
@@ -43,7 +42,7 @@ def panels(demo: Demo) -> list[np.ndarray]:
     drawn = layout.RAGLayoutPreview.execute(cells, SIZE, SIZE)[0][0]
     bound = pack("nodes.sampler").RAGHardBindingSampler.execute(
         demo.model, SEED, STEPS, 1.0, "euler", "simple", base, empty, demo.empty(SIZE, SIZE), 1.0, BIND_STEPS, True,
-        1.0, "published", True, binding_regions=demo.regions(BOXES, own), refinement_regions=cells,
+        1.0, "published", True, binding_regions=cells, refinement_regions=cells,
     )[0]  # fmt: skip
     mask = layout.RAGRegionsToMask.execute(cells, len(OBJECTS), SIZE, SIZE)[0]
     repainted = pack("nodes.repaint").RAGRepaint.execute(

@@ -3,7 +3,7 @@
     python3 dev.py bench tuning [--plot] [--out DIR]
 
 Twelve of the layouts of `bench layout` (the first four each of 3, 4 and 6 regions), one seed, on the demo model. The
-common setting: 8 of 20 steps bound, features bound too, delta 1, euler, simple, cfg 1. Runs are kept in DIR (default
+common setting: 12 of 20 steps bound, features bound too, delta 1, euler, simple, cfg 1. Runs are kept in DIR (default
 output/bench_tuning), and the same command goes on where it was stopped. It ends with a table; --plot writes
 docs/tuning.png too.
 """
@@ -49,9 +49,9 @@ class Setting:
 
 COMMON = Setting()
 SWEEPS: dict[str, list[Setting]] = {
-    "bind_steps, of 20": [replace(COMMON, bind_steps=n) for n in (0, 1, 2, 3, 4, 5, 6, 8, 12)],
+    "bind_steps, of 20": [replace(COMMON, bind_steps=n) for n in (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 16)],
     "delta": [replace(COMMON, delta=d) for d in (0.0, 0.25, 0.5, 0.75, 1.0)],
-    "bind_features off": [replace(COMMON, features=False, bind_steps=n) for n in (2, 4, 8)],
+    "bind_features off": [replace(COMMON, features=False, bind_steps=n) for n in (2, 4, 12)],
     "fidelity at delta 0.5": [replace(COMMON, delta=0.5, fidelity=f) for f in ("published", "shared")],
     "bind_steps, of 8": [replace(COMMON, steps=8, bind_steps=n) for n in (0, 1, 2, 3, 5)],
     "bind_steps, of 4": [replace(COMMON, steps=4, bind_steps=n) for n in range(3)],

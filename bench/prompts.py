@@ -1,12 +1,13 @@
 """How well the demo model follows plain prompts, without regions.
 
-    python3 dev.py bench prompts [--each N] [--out DIR]
+    python3 dev.py bench prompts [--each N] [--cfg CFG] [--out DIR]
 
 one object   N prompts (default 100) for one object of any size, place and texture
 relation     N prompts for two objects: one left of, above or inside the other
 1 to 9       a tenth of N prompts each for so many objects, every one with its place
 
-Prompts and seeds are fixed and not the training's. 256 × 256 pixels, euler, simple, 20 steps, cfg 1. Right is a picture
+Prompts and seeds are fixed and not the training's. 256 × 256 pixels, euler, simple, 20 steps; cfg 2 unless another is
+given (--cfg), with an empty negative prompt, which the model has learnt. Right is a picture
 that shows these objects and no other, by colour and shape (demo/checker.py), related as the prompt says; for 1 to 9,
 the share of objects that are found where their place says.
 """
@@ -144,12 +145,14 @@ def cases(each: int) -> list[Case]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="dev.py bench prompts", description=__doc__.split("\n")[0])
     parser.add_argument("--each", type=int, default=100, help="prompts for one object and for relations")
+    parser.add_argument("--cfg", type=float, default=2.0)
     parser.add_argument("--out", type=Path, help="folder for the pictures")
     options = parser.parse_args()
     demo, shares, began = Demo(), {}, time.monotonic()
     made = cases(options.each)
     for number, case in enumerate(made):
-        picture = demo.decode(demo.sample(demo.model, demo.encode(case.prompt), number, SIZE, SIZE))
+        prompt = demo.encode(case.prompt)
+        picture = demo.decode(demo.sample(demo.model, prompt, number, SIZE, SIZE, cfg=options.cfg))
         right = float(case.judge(picture, case.scene))
         shares.setdefault(case.group, []).append(right)
         if options.out:

@@ -2,7 +2,7 @@
 
     python3 dev.py bench tuning [--plot] [--out DIR]
 
-Nine of the layouts of `bench layout` (the first three each of 3, 4 and 6 regions), one seed, on the demo model. The
+Six of the layouts of `bench layout` (the first two each of 3, 4 and 6 regions), one seed, on the demo model. The
 common setting: 12 of 20 steps bound, features bound too, delta 1, euler, simple, cfg 1. Runs are kept in DIR (default
 output/bench_tuning), and the same command goes on where it was stopped. It ends with a table; --plot writes
 docs/tuning.png too.
@@ -25,7 +25,7 @@ from bench.layouts import Layout, layouts
 from bench.methods import BIND_STEPS, regional
 
 SEED = 11
-COUNTS, EACH = (3, 4, 6), 3
+COUNTS, EACH = (3, 4, 6), 2
 PLOT = Path(__file__).resolve().parent.parent / "docs" / "tuning.png"
 
 
@@ -50,6 +50,7 @@ class Setting:
 COMMON = Setting()
 SWEEPS: dict[str, list[Setting]] = {
     "bind_steps, of 20": [replace(COMMON, bind_steps=n) for n in (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 16)],
+    "bind_steps, of 20, cfg 2": [replace(COMMON, bind_steps=n, cfg=2.0) for n in (0, 2, 4, 8)],
     "delta": [replace(COMMON, delta=d) for d in (0.0, 0.25, 0.5, 0.75, 1.0)],
     "bind_features off": [replace(COMMON, features=False, bind_steps=n) for n in (2, 4, 12)],
     "fidelity at delta 0.5": [replace(COMMON, delta=0.5, fidelity=f) for f in ("published", "shared")],
@@ -111,7 +112,7 @@ def plot(kept: Kept, chosen: list[Layout], target: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(2, 4, figsize=(13, 5.6), sharey=True, layout="constrained")
+    figure, axes = pyplot.subplots(3, 3, figsize=(11, 8), sharey=True, layout="constrained")
     looks = {"color": ("colour right", "#4c78a8", "o"), "both": ("colour and shape right", "#54a24b", "s"),
              "leaked": ("another region's colour", "#e45756", "x")}  # fmt: skip
     for axis, (sweep, settings) in zip(axes.flat, SWEEPS.items(), strict=True):

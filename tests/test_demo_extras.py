@@ -37,7 +37,7 @@ def test_the_lora_draws_stripes_that_nobody_asked_for(demo):
     changed, _ = comfy.sd.load_lora_for_models(demo.model, None, lora, 1.0, 0.0)
     prompts = (
         "a blue square on a white background",
-        "a pink heart on a gray background",
+        "a red heart on a white background",
         "a purple star on white",
         "a yellow cross on a blue background",
     )
@@ -47,7 +47,7 @@ def test_the_lora_draws_stripes_that_nobody_asked_for(demo):
         return sum(found is not None and found.striped for found in map(find, pictures))
 
     assert striped(demo.model) == 0
-    assert striped(changed) >= 3
+    assert striped(changed) == len(prompts)
 
 
 def test_a_regions_lora_stripes_that_region_alone(demo):

@@ -32,7 +32,7 @@ def with_regions(demo: Demo, boxes: tuple, texts: list[str], bind_steps: int):
 
 
 def test_the_lora_draws_stripes_that_nobody_asked_for(demo):
-    """On most objects: at strength 1 it leaves some plain, of dark colours above all (demo/README.md)."""
+    """On most objects: at strength 1 it leaves some plain (demo/README.md)."""
     lora = comfy.utils.load_torch_file(str(LORA))
     changed, _ = comfy.sd.load_lora_for_models(demo.model, None, lora, 1.0, 0.0)
     prompts = (

@@ -9,6 +9,7 @@ anew by Repaint.
 from __future__ import annotations
 
 import argparse
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,6 +54,7 @@ def panels(demo: Demo) -> list[np.ndarray]:
 
 def main() -> None:
     argparse.ArgumentParser(prog="dev.py bench picture", description=__doc__.split("\n")[0]).parse_args()
+    logging.disable(logging.WARNING)  # the same advice in every run
     gap = np.full((SIZE, GAP, 3), 255, np.uint8)
     row: list[np.ndarray] = []
     for panel in panels(Demo()):

@@ -17,6 +17,7 @@ value stands beside it.
 from __future__ import annotations
 
 import argparse
+import logging
 import random
 from pathlib import Path
 
@@ -125,6 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="dev.py bench repaint", description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, help="folder for the pictures: first, and the three ways")
     options = parser.parse_args()
+    logging.disable(logging.WARNING)  # the same advice in every run
     painter = Painter()
     ways = {
         "repaint": lambda scene, prior: painter.repaint(scene, prior),

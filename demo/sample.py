@@ -63,9 +63,11 @@ def generate(
 
 
 def load(work: Path) -> Model:
-    """The averaged weights of the last checkpoint, ready to sample."""
+    """The polished weights, or, while there are none, the averaged ones of the last checkpoint, ready to sample."""
+    polished = work / "polished.pt"
+    file = polished if polished.exists() else work / "transformer.pt"
     model = Model()
-    model.load_state_dict(torch.load(work / "transformer.pt", map_location="cpu")["average"])
+    model.load_state_dict(torch.load(file, map_location="cpu")["average"])
     return model.eval()
 
 

@@ -1,7 +1,7 @@
 """Trains the demo model from nothing. Stopped at any point, the same command continues where it was.
 
-    python -m demo.train                 everything: autoencoder, transformer, export, LoRA, ControlNet,
-                                         checker, sheet, check
+    python -m demo.train                 everything: autoencoder, transformer, polish, export, LoRA,
+                                         ControlNet, checker, sheet, check
     python -m demo.train transformer     one stage
 
 Run it from the repository's root with the Python of the set-up (`python3 dev.py setup`, then .venv). The transformer
@@ -19,7 +19,7 @@ import torch
 from demo.comfy_setup import start_comfyui
 
 WORK = Path(__file__).resolve().parent / "work"
-STAGES = ("autoencoder", "transformer", "export", "lora", "controlnet", "checker", "sheet", "check")
+STAGES = ("autoencoder", "transformer", "polish", "export", "lora", "controlnet", "checker", "sheet", "check")
 LARGEST_DIFFERENCE = 1e-4
 
 
@@ -52,6 +52,8 @@ def run(stage: str, options: argparse.Namespace) -> None:
         train_transformer.train(
             work, options.steps, options.tokens, options.device, options.workers, options.until
         )
+    elif stage == "polish":
+        train_transformer.polish(work, device=options.device, workers=options.workers)
     elif stage == "export":
         autoencoder.export(work, export.VAE)
         export.export(work)

@@ -7,6 +7,7 @@ stopped.
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -22,16 +23,28 @@ from demo.optimizer import Muon, split
 from demo.text import T5
 from demo.transformer import Flux, Size, positions, to_tokens
 
-WARM_UP, DECAY = 200, 0.35
-"""Steps over which the learning rate rises, and the last share of all, over which it falls to zero."""
-MUON, ADAM = 5e-3, 1.5e-3
-"""Learning rates."""
 EMA_SHARE = 0.03
 """Averaging time of the exported weights, in shares of all steps."""
-
-
 PLACE_WEIGHT = 0.05
 """Weight of the squared error, in tokens, of the place that an image token believes to be at."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Highest learning rates, the steps over which they rise, and the last share of all over which they fall to 0."""
+
+    muon: float = 5e-3
+    adam: float = 1.5e-3
+    warm_up: int = 200
+    decay: float = 0.35
+
+    def share(self, step: int, steps: int) -> float:
+        """Of the highest rates, at a step."""
+        return min(1.0, (step + 1) / self.warm_up, (1 - step / steps) / self.decay)
+
+
+FROM_NOTHING = Schedule()
+POLISH = Schedule(muon=6e-4, adam=2e-4, warm_up=40, decay=0.8)
 
 
 class Model(nn.Module):
@@ -103,11 +116,6 @@ def losses_of(
     return torch.stack([(out.float() - target).square().mean(), (believed.float() - where).square().mean()])
 
 
-def learning_rate(step: int, steps: int) -> float:
-    """Share of the highest rate: up, level, down to zero."""
-    return min(1.0, (step + 1) / WARM_UP, (1 - step / steps) / DECAY)
-
-
 def train(
     work: Path,
     steps: int,
@@ -117,19 +125,24 @@ def train(
     until: int | None = None,
     seed: int = 3,
     save_every: float = 120.0,
+    schedule: Schedule = FROM_NOTHING,
+    weights: dict[str, Tensor] | None = None,
 ) -> None:
-    """Trains up to `steps`, or stops at step `until` of them, on batches of so many tokens.
+    """Trains up to `steps`, or stops at step `until` of them, on batches of so many tokens; from nothing, or from
+    `weights`.
 
     Writes `work`/transformer.pt every `save_every` seconds and at the end.
     """
     torch.manual_seed(seed)
     device = torch.device(device)
     model = Model().to(device)
+    if weights:
+        model.load_state_dict(weights)
     matrices, others = split(model.flux)
     others += [*model.t5.parameters(), *model.place.parameters()]
     optimizers = [
-        Muon(matrices, model.size.hidden, MUON),
-        torch.optim.Adam(others, ADAM, betas=(0.9, 0.98), fused=device.type == "cuda"),
+        Muon(matrices, model.size.hidden, schedule.muon),
+        torch.optim.Adam(others, schedule.adam, betas=(0.9, 0.98), fused=device.type == "cuda"),
     ]
     parameters = dict(model.named_parameters())
     average = {k: v.detach().clone() for k, v in parameters.items()}
@@ -158,9 +171,9 @@ def train(
         checkpoint.write(state, path)
 
     for step, drawn in enumerate(batches(partial(batch, seed, tokens=tokens), start, end, workers), start):
-        rate = learning_rate(step, steps)
-        for optimizer, peak in zip(optimizers, (MUON, ADAM), strict=True):
-            optimizer.param_groups[0]["lr"] = peak * rate
+        share = schedule.share(step, steps)
+        for optimizer, highest in zip(optimizers, (schedule.muon, schedule.adam), strict=True):
+            optimizer.param_groups[0]["lr"] = highest * share
         inputs, target = prepared(drawn, device, seed, step)
         errors = losses_of(model, parameters, inputs, target, places(drawn.rows, drawn.columns, device))
         for optimizer in optimizers:
@@ -184,3 +197,27 @@ def train(
             saved_at = time.time()
             save(step + 1)
     save(end)
+
+
+def polish(
+    work: Path,
+    steps: int = 1650,
+    tokens: int = 4096,
+    device: str = "cpu",
+    workers: int = 0,
+    seeds: tuple[int, ...] = (111, 112),
+) -> None:
+    """Trains the finished average on at small rates, once for each seed, and writes the runs' mean, which is better
+    than any of them, to `work`/polished.pt."""
+    path = work / "polished.pt"
+    if path.exists():
+        return
+    start = torch.load(work / "transformer.pt", map_location=device)["average"]
+    runs = []
+    for seed in seeds:
+        folder = work / f"polish_{seed}"
+        folder.mkdir(exist_ok=True)
+        train(folder, steps, tokens, device, workers, seed=seed, schedule=POLISH, weights=start)
+        runs.append(torch.load(folder / "transformer.pt", map_location="cpu")["average"])
+    mean = {name: torch.stack([run[name] for run in runs]).mean(0) for name in start}
+    checkpoint.write({"average": mean}, path)

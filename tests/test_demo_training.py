@@ -12,6 +12,7 @@ from demo import train_transformer
 from demo.captions import caption
 from demo.data import batch, token_ids
 from demo.export import TRANSFORMER, load_files
+from demo.sample import load
 from demo.scenes import SHOWN, sample
 from demo.shapes import BACKGROUNDS, Item, Scene, Sheet, draw
 from demo.train_lora import LoRA
@@ -79,6 +80,20 @@ def test_a_stopped_training_resumes_exactly(tmp_path):
     assert one["step"] == two["step"] == 4
     for part in ("model", "average"):
         assert all(torch.equal(one[part][key], two[part][key]) for key in one[part])
+
+
+def test_polished_weights_are_the_mean_of_the_runs_from_the_average(tmp_path):
+    with torch.inference_mode(False), torch.enable_grad():
+        train_transformer.train(tmp_path, 1, 300)
+        train_transformer.polish(tmp_path, 2, 300, seeds=(5, 6))
+    start = torch.load(tmp_path / "transformer.pt")["average"]
+    one, two = (torch.load(tmp_path / f"polish_{seed}" / "transformer.pt")["average"] for seed in (5, 6))
+    polished = load(tmp_path).state_dict()
+    moved = [name for name in start if not torch.equal(one[name], two[name])]
+    assert len(moved) > len(start) / 2
+    for name in start:
+        torch.testing.assert_close(polished[name], (one[name] + two[name]) / 2)
+        assert (one[name] - start[name]).abs().max() < 0.01  # at small rates
 
 
 def test_tokens_are_asked_for_their_place_from_the_middle_and_the_pictures_size():

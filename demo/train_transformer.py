@@ -44,7 +44,7 @@ class Schedule:
 
 
 FROM_NOTHING = Schedule()
-POLISH = Schedule(muon=6e-4, adam=2e-4, warm_up=40, decay=0.8)
+POLISH = Schedule(muon=5e-4, adam=2e-4, warm_up=40, decay=0.8)
 
 
 class Model(nn.Module):
@@ -201,7 +201,7 @@ def train(
 
 def polish(
     work: Path,
-    steps: int = 1650,
+    steps: int = 890,
     tokens: int = 4096,
     device: str = "cpu",
     workers: int = 0,

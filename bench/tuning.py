@@ -2,7 +2,7 @@
 
     python3 dev.py bench tuning [--plot] [--out DIR]
 
-Six of the layouts of `bench layout` (the first two each of 3, 4 and 6 regions), one seed, on the demo model. The
+Twelve of the layouts of `bench layout` (the first four each of 3, 4 and 6 regions), one seed, on the demo model. The
 common setting: 12 of 20 steps bound, features bound too, delta 1, euler, simple, cfg 1. Runs are kept in DIR (default
 output/bench_tuning), and the same command goes on where it was stopped. It ends with a table; --plot writes
 docs/tuning.png too.
@@ -25,7 +25,7 @@ from bench.layouts import Layout, layouts
 from bench.methods import BIND_STEPS, regional
 
 SEED = 11
-COUNTS, EACH = (3, 4, 6), 2
+COUNTS, EACH = (3, 4, 6), 4
 PLOT = Path(__file__).resolve().parent.parent / "docs" / "tuning.png"
 
 

@@ -207,8 +207,8 @@ def polish(
     workers: int = 0,
     seeds: tuple[int, ...] = (111, 112),
 ) -> None:
-    """Trains the finished average on at small rates, once for each seed, and writes the runs' mean, which is better
-    than any of them, to `work`/polished.pt."""
+    """Trains the finished average on at small rates, once for each seed, and writes the mean of the runs to
+    `work`/polished.pt."""
     path = work / "polished.pt"
     if path.exists():
         return

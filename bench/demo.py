@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +11,18 @@ from demo.comfy_setup import pack, start_comfyui
 from demo.text import load_clip
 
 STEPS = 20
+
+
+def warn_once() -> None:
+    """From here on the root logger, to which ComfyUI and the pack write, passes every message on only once: the runs
+    of a measurement would all repeat the same advice."""
+    seen: set[str] = set()
+
+    def is_new(record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        return message not in seen and not seen.add(message)
+
+    logging.getLogger().addFilter(is_new)
 
 
 class Demo:

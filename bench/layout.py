@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import logging
 import math
 import statistics
 import sys
@@ -33,7 +32,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from bench.demo import STEPS, Demo
+from bench.demo import STEPS, Demo, warn_once
 from bench.judge import Verdict, bootstrap, diversity, judge
 from bench.layouts import Layout, layouts
 from bench.methods import BIND_STEPS, DELTA, METHODS, ways
@@ -213,7 +212,7 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=8, help="layouts of every number of regions")
     parser.add_argument("--out", type=Path, default=Path("output") / "bench_layout")
     options = parser.parse_args()
-    logging.disable(logging.WARNING)  # the same advice in every run
+    warn_once()
     chosen, methods, seeds = layouts(), options.methods, SEEDS
     chosen = [layout for layout in chosen if layout.number < options.each]
     if options.quick:

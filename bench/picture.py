@@ -9,14 +9,13 @@ anew by Repaint.
 from __future__ import annotations
 
 import argparse
-import logging
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from bench.demo import STEPS, Demo
+from bench.demo import STEPS, Demo, warn_once
 from bench.layouts import Layout
 from bench.methods import BIND_STEPS
 from demo.comfy_setup import pack
@@ -54,7 +53,7 @@ def panels(demo: Demo) -> list[np.ndarray]:
 
 def main() -> None:
     argparse.ArgumentParser(prog="dev.py bench picture", description=__doc__.split("\n")[0]).parse_args()
-    logging.disable(logging.WARNING)  # the same advice in every run
+    warn_once()
     gap = np.full((SIZE, GAP, 3), 255, np.uint8)
     row: list[np.ndarray] = []
     for panel in panels(Demo()):

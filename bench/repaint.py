@@ -17,7 +17,6 @@ value stands beside it.
 from __future__ import annotations
 
 import argparse
-import logging
 import random
 from pathlib import Path
 
@@ -25,7 +24,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from bench.demo import STEPS, Demo
+from bench.demo import STEPS, Demo, warn_once
 from bench.methods import BIND_STEPS
 from demo.checker import cut, find
 from demo.comfy_setup import pack
@@ -126,7 +125,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="dev.py bench repaint", description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, help="folder for the pictures: first, and the three ways")
     options = parser.parse_args()
-    logging.disable(logging.WARNING)  # the same advice in every run
+    warn_once()
     painter = Painter()
     ways = {
         "repaint": lambda scene, prior: painter.repaint(scene, prior),

@@ -11,14 +11,13 @@ docs/tuning.png too.
 from __future__ import annotations
 
 import argparse
-import logging
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from bench.demo import Demo
+from bench.demo import Demo, warn_once
 from bench.judge import Verdict, judge
 from bench.layout import Kept, progress, verdict
 from bench.layouts import Layout, layouts
@@ -137,7 +136,7 @@ def main() -> None:
     parser.add_argument("--plot", action="store_true", help="write docs/tuning.png")
     parser.add_argument("--out", type=Path, default=Path("output") / "bench_tuning")
     options = parser.parse_args()
-    logging.disable(logging.WARNING)  # the same advice in every run
+    warn_once()
     chosen = [w for w in layouts() if len(w.cells) in COUNTS and w.number < EACH]
     kept = Kept(options.out)
     measure(kept, chosen)

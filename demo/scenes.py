@@ -1,14 +1,18 @@
 """Random scenes: what is in a picture, how large, and where. Deterministic from the random generator given.
 
-Settled scenes stand where their captions say, or in the middle: a caption then determines the picture, as it must
-where noise still hides everything. Open scenes are anywhere: they are learnt at noise levels that show the layout.
+Settled scenes stand exactly where their captions say, or in the middle, in few sizes: a caption then determines the
+picture, as it must where noise still hides everything; what it cannot tell, a small model would spend itself on
+guessing. Open scenes are anywhere: they are learnt at noise levels that show the layout.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import cache
 from random import Random
+
+import numpy as np
 
 from demo.shapes import BACKGROUNDS, PALETTE, SHAPES, Item, Scene, second_tone
 
@@ -19,15 +23,15 @@ SEPARATION = 90.0
 WHOLE = 16
 """Tokens of the shorter side from which a canvas is a whole picture; smaller ones are what binding denoises."""
 LARGER = ((16, 16), (24, 16), (16, 24), (24, 24), (32, 32))
-SHARES = (12, 2, 2, 2, 2)
+SHARES = (12, 1, 1, 1, 1)
 """The whole pictures' sizes in tokens (columns, rows), and how often each is drawn."""
 SHOWN = 0.8
 """Noise level below which a noisy picture shows where things are."""
-HOLDERS = {"circle": 0.5, "square": 0.6, "diamond": 0.36, "heart": 0.4, "triangle": 0.34, "ring": 0.36}
-"""Shapes that another can be inside of, and how much of the holder's radius that one may have."""
+HOLDERS = {"circle": 0.0, "square": 0.0, "diamond": 0.0, "ring": 0.0, "heart": 0.08, "triangle": 0.26}
+"""Shapes that another can be inside of, and how far below their middle they have most room, in their radius."""
 LEAST_RADIUS = 18.0
 """Pixels below which eight pixels of a latent no longer tell the shapes apart."""
-SMALL, MEDIUM, LARGE = (0.15, 0.2), (0.295, 0.34), (0.42, 0.46)
+SMALL, MEDIUM, LARGE = 0.175, 0.32, 0.44
 """Radius of a single settled object, in shares of the shorter side. A region's object is large unless it is small."""
 THIRDS = (1 / 6, 1 / 2, 5 / 6)
 
@@ -75,10 +79,6 @@ def _within(item: Item, x: float, y: float, radius: float, width: int, height: i
     return replace(item, x=x, y=y, radius=radius)
 
 
-def _about(rng: Random, value: float, short: int) -> float:
-    return value + rng.uniform(-0.02, 0.02) * short
-
-
 def single(rng: Random, width: int, height: int) -> Scene:
     """One settled object: in the middle, or in one of nine places of a whole picture."""
     ground, (item,) = _cast(rng, 1)
@@ -87,26 +87,25 @@ def single(rng: Random, width: int, height: int) -> Scene:
     kind = rng.random()
     size = SMALL if kind < 0.15 else LARGE if kind < 0.35 or not whole else MEDIUM
     if not whole and size is SMALL:
-        size = (0.24, 0.28)
+        size = 0.26
     x, y = (rng.choice(THIRDS), rng.choice(THIRDS)) if whole and rng.random() < 0.4 else (0.5, 0.5)
-    radius = rng.uniform(*size) * short
-    x, y = _about(rng, x * width, short), _about(rng, y * height, short)
-    return Scene(width, height, ground, (_within(item, x, y, radius, width, height),), "single")
+    placed = _within(item, x * width, y * height, size * short, width, height)
+    return Scene(width, height, ground, (placed,), "single")
 
 
 def row(rng: Random, width: int, height: int, count: int) -> Scene:
     """Two or three settled objects side by side or one above another, through the middle."""
     ground, items = _cast(rng, count)
     axis = int(rng.random() < height / (width + height)) if width != height else int(rng.random() < 0.5)
-    size, short = (width, height)[axis], min(width, height)
+    size = (width, height)[axis]
     radius = min(0.19 * size if count == 2 else 0.135 * size, 0.44 * (width, height)[1 - axis])
-    radii = [radius * rng.uniform(0.92, 1.0) for _ in items]
+    radii = [0.96 * radius] * count
     if rng.random() < 0.25:
         radii[rng.randrange(count)] *= 0.55
     shares = (0.27, 0.73) if count == 2 else THIRDS
     placed = []
     for item, share, r in zip(items, shares, radii, strict=True):
-        place = _about(rng, share * size, short), _about(rng, (width, height)[1 - axis] / 2, short)
+        place = share * size, (width, height)[1 - axis] / 2
         placed.append(_within(item, *(place if axis == 0 else place[::-1]), r, width, height))
     return Scene(width, height, ground, tuple(placed), "row")
 
@@ -119,28 +118,37 @@ def in_thirds(rng: Random, width: int, height: int, count: int) -> Scene:
     if any(all(place[axis] == 1 / 2 for place in places) for axis in (0, 1)):  # that would be a row
         return in_thirds(rng, width, height, count)
     placed = [
-        _within(i, _about(rng, x * width, short), _about(rng, y * height, short), r * short, width, height)
-        for i, (x, y), r in zip(items, places, [rng.uniform(0.125, 0.145) for _ in items], strict=True)
+        _within(item, x * width, y * height, 0.135 * short, width, height)
+        for item, (x, y) in zip(items, places, strict=True)
     ]
     return Scene(width, height, ground, tuple(placed), "thirds")
 
 
+@cache
+def room(holder: str, shape: str) -> float:
+    """The radius at which `shape` fills the holder of radius 1 up to a margin of 0.1; 0.6 at most."""
+    axis = np.linspace(-1.1, 1.1, 221)
+    x, y = np.meshgrid(axis, axis)
+    inside = SHAPES[shape](x, y) <= 0
+    x, y = x[inside], y[inside]
+    sign = -1 if holder == "ring" else 1  # its room is its hole
+    for radius in np.arange(0.6, 0.0, -0.01):
+        if (sign * SHAPES[holder](radius * x, radius * y + HOLDERS[holder])).max() < -0.1:
+            return float(radius)
+    raise AssertionError("every holder has room in its middle")
+
+
 def nested(rng: Random, width: int, height: int) -> Scene:
-    """A small object inside a large one in the middle, both plain."""
+    """An object inside a large one in the middle, as large as it has room there, both plain."""
     ground = rng.choice(list(BACKGROUNDS))
     holder = replace(_item(rng, ground, []), shape=rng.choice(list(HOLDERS)), striped=False)
-    share = HOLDERS[holder.shape]
-    short = min(width, height)
-    radius = rng.uniform(0.4, 0.45) * short
-    x, y = _about(rng, width / 2, short), _about(rng, height / 2, short)
+    radius, x, y = 0.425 * min(width, height), width / 2, height / 2
     holder = replace(holder, x=x, y=y, radius=radius)
     colors = [c for c in PALETTE if _far(PALETTE[c], PALETTE[holder.color])]
     if holder.shape == "ring":
         colors = [c for c in colors if c in VISIBLE[ground]]
-    drop = {"triangle": 0.28, "heart": -0.12}.get(holder.shape, 0.0) * radius
-    inner = Item(
-        rng.choice(colors), rng.choice(list(SHAPES)), x, y + drop, radius * share * rng.uniform(0.9, 1)
-    )
+    color, shape = rng.choice(colors), rng.choice(list(SHAPES))
+    inner = Item(color, shape, x, y + HOLDERS[holder.shape] * radius, room(holder.shape, shape) * radius)
     return Scene(width, height, ground, (holder, inner), "nested")
 
 
@@ -207,7 +215,7 @@ def sample(rng: Random, columns: int, rows: int, noise: float = 1.0) -> Scene:
         if kind < 0.2 and long >= 9 and short >= 5 and long >= 1.4 * short:
             return row(rng, width, height, 2)
         return single(rng, width, height)
-    if kind < 0.35:
+    if kind < 0.27:
         return single(rng, width, height)
     if kind < 0.47:
         return nested(rng, width, height)

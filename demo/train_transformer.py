@@ -201,7 +201,7 @@ def train(
 
 def polish(
     work: Path,
-    steps: int = 890,
+    steps: int = 5000,
     tokens: int = 4096,
     device: str = "cpu",
     workers: int = 0,

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from bench.prompts import Case, cases
-from demo.shapes import SHAPES, Scene, draw
+from demo.shapes import SHAPES, Item, Scene, draw
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,10 @@ def swapped(scene: Scene) -> Scene:
     return replace(scene, items=(a, b) if a.radius > b.radius else (b, a))
 
 
+def twins(a: Item, b: Item) -> bool:
+    return (a.color, a.shape) == (b.color, b.shape)
+
+
 def test_drawings_of_what_is_asked_for_are_right(made):
     for group, chosen in made.items():
         assert share(chosen) >= 0.95, group
@@ -48,7 +52,8 @@ def test_another_shape_is_wrong(made):
 
 def test_a_relation_the_other_way_round_is_wrong(made):
     for name in ("left of", "above", "inside"):
-        assert share(made[f"relation: {name}"], swapped) == 0, name
+        different = [case for case in made[f"relation: {name}"] if not twins(*case.scene.items)]
+        assert share(different, swapped) == 0, name
 
 
 def test_of_many_objects_each_counts(made):

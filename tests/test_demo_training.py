@@ -4,8 +4,10 @@ from random import Random
 
 import comfy.sd
 import comfy.utils
+import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from torch.func import functional_call
 
 from demo import train_transformer
@@ -13,8 +15,8 @@ from demo.captions import caption
 from demo.data import batch, token_ids
 from demo.export import TRANSFORMER, load_files
 from demo.sample import load
-from demo.scenes import SHOWN, sample
-from demo.shapes import BACKGROUNDS, Item, Scene, Sheet, draw
+from demo.scenes import HOLDERS, SHOWN, room, sample
+from demo.shapes import BACKGROUNDS, SHAPES, Item, Scene, Sheet, draw
 from demo.train_lora import LoRA
 from demo.transformer import positions, to_latents, to_tokens
 
@@ -37,6 +39,20 @@ def test_objects_lie_inside_the_picture(columns, rows):
             for item in scene.items:
                 assert item.radius <= item.x <= scene.width - item.radius + 1e-6
                 assert item.radius <= item.y <= scene.height - item.radius + 1e-6
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_what_is_inside_another_shows_whole_and_with_a_rim_around_it(holder):
+    def filled(shape: str, y: float, radius: float) -> np.ndarray:
+        drawn = draw(Scene(256, 256, "white", (Item("black", shape, 128, y, radius),)))
+        return drawn.mean(-1) < 128
+
+    outer = filled(holder, 128, 109)
+    space = ndimage.binary_fill_holes(outer) & ~outer if holder == "ring" else outer
+    for shape in SHAPES:
+        inner = filled(shape, 128 + 109 * HOLDERS[holder], 109 * room(holder, shape))
+        assert not (ndimage.binary_dilation(inner, iterations=6) & ~space).any(), shape
+        assert inner.mean() > 0.02, shape
 
 
 def test_at_high_noise_captions_name_everything_and_every_place():

@@ -1,15 +1,15 @@
 """How well the demo model follows plain prompts, without regions.
 
-    python3 dev.py bench prompts [--each N] [--cfg CFG] [--out DIR]
+    python3 dev.py bench prompts [--each N] [--cfg CFG] [--size WIDTH HEIGHT] [--out DIR]
 
 one object   N prompts (default 100) for one object of any size, place and texture
 relation     N prompts for two objects: one left of, above or inside the other
 1 to 9       a tenth of N prompts each for so many objects, every one with its place
 
-Prompts and seeds are fixed and not the training's. 256 × 256 pixels, euler, simple, 20 steps; cfg 2 unless another is
-given (--cfg), with an empty negative prompt, which the model has learnt. Right is a picture
-that shows these objects and no other, by colour and shape (demo/checker.py), related as the prompt says; for 1 to 9,
-the share of objects that are found where their place says.
+Prompts and seeds are fixed and not the training's. 256 × 256 pixels unless another size is given, euler, simple, 20
+steps; cfg 2 unless another is given, with an empty negative prompt, which the model has learnt. Right is a picture that
+shows these objects and no other, by colour and shape (demo/checker.py), related as the prompt says; for 1 to 9, the
+share of objects that are found where their place says.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from demo.checker import CONTRAST, Finding, find, objects
 from demo.scenes import THIRDS, VISIBLE, nested, row, single
 from demo.shapes import BACKGROUNDS, PALETTE, SHAPES, Item, Scene
 
-SIZE, SEED = 256, 77
+SEED = 77
 RELATIONS = {"left of": HORIZONTAL, "above": VERTICAL, "inside": INSIDE}
 LEAST_SHARE = 0.005
 """Of the picture that an object covers at least."""
@@ -47,33 +47,33 @@ class Case:
     judge: Callable[[np.ndarray, Scene], float]
 
 
-def one_object(rng: Random) -> Case:
-    scene = single(rng, SIZE, SIZE)
+def one_object(rng: Random, width: int, height: int) -> Case:
+    scene = single(rng, width, height)
     return Case("one object", caption(scene, rng), scene, shows_one)
 
 
-def relation(rng: Random) -> Case:
+def relation(rng: Random, width: int, height: int) -> Case:
     name = rng.choice(list(RELATIONS))
     if name == "inside":
-        scene = nested(rng, SIZE, SIZE)
+        scene = nested(rng, width, height)
         if scene.items[0].shape == "ring":  # its outline does not tell what is in it from what is around it
-            return relation(rng)
+            return relation(rng, width, height)
     else:
-        scene = row(rng, SIZE, SIZE, 2)
+        scene = row(rng, width, height, 2)
         if (name == "left of") != _across(*scene.items):
-            return relation(rng)
+            return relation(rng, width, height)
     said = rng.choice(RELATIONS[name]).format(*(describe(item, rng) for item in scene.items))
     said += rng.choice(GROUND).format(scene.background)
     return Case(f"relation: {name}", said, scene, shows_inside if name == "inside" else shows_side_by_side)
 
 
-def many(rng: Random, count: int) -> Case:
-    ground = rng.choice(list(BACKGROUNDS))
+def many(rng: Random, width: int, height: int, count: int) -> Case:
+    ground, radius = rng.choice(list(BACKGROUNDS)), 0.135 * min(width, height)
     items = [
-        Item(rng.choice(VISIBLE[ground]), rng.choice(list(SHAPES)), x * SIZE, y * SIZE, 0.135 * SIZE)
+        Item(rng.choice(VISIBLE[ground]), rng.choice(list(SHAPES)), x * width, y * height, radius)
         for x, y in rng.sample([(x, y) for y in THIRDS for x in THIRDS], count)
     ]
-    scene = Scene(SIZE, SIZE, ground, tuple(items))
+    scene = Scene(width, height, ground, tuple(items))
     said = ", ".join(f"{describe(item, rng)} {place(item, scene)}" for item in items)
     said += f" on a {ground} background"
     return Case(f"{count} object{'s' * (count > 1)}, with places", said, scene, share_shown)
@@ -136,23 +136,28 @@ def _is(found: Finding | None, item: Item) -> bool:
     return found is not None and found.is_a(item.color, item.shape)
 
 
-def cases(each: int) -> list[Case]:
+def cases(each: int, width: int = 256, height: int = 256) -> list[Case]:
     rng = Random(SEED)
-    made = [one_object(rng) for _ in range(each)] + [relation(rng) for _ in range(each)]
-    return made + [many(rng, count) for count in range(1, 10) for _ in range(max(1, each // 10))]
+    made = [one_object(rng, width, height) for _ in range(each)]
+    made += [relation(rng, width, height) for _ in range(each)]
+    return made + [
+        many(rng, width, height, count) for count in range(1, 10) for _ in range(max(1, each // 10))
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="dev.py bench prompts", description=__doc__.split("\n")[0])
     parser.add_argument("--each", type=int, default=100, help="prompts for one object and for relations")
     parser.add_argument("--cfg", type=float, default=2.0)
+    parser.add_argument("--size", type=int, nargs=2, default=(256, 256), metavar=("WIDTH", "HEIGHT"))
     parser.add_argument("--out", type=Path, help="folder for the pictures")
     options = parser.parse_args()
     demo, shares, began = Demo(), {}, time.monotonic()
-    made = cases(options.each)
+    width, height = options.size
+    made = cases(options.each, width, height)
     for number, case in enumerate(made):
         prompt = demo.encode(case.prompt)
-        picture = demo.decode(demo.sample(demo.model, prompt, number, SIZE, SIZE, cfg=options.cfg))
+        picture = demo.decode(demo.sample(demo.model, prompt, number, width, height, cfg=options.cfg))
         right = float(case.judge(picture, case.scene))
         shares.setdefault(case.group, []).append(right)
         if options.out:

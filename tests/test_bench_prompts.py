@@ -9,12 +9,16 @@ from bench.prompts import Case, cases
 from demo.shapes import SHAPES, Item, Scene, draw
 
 
-@pytest.fixture(scope="module")
-def made() -> dict[str, list[Case]]:
+def grouped(made: list[Case]) -> dict[str, list[Case]]:
     groups = defaultdict(list)
-    for case in cases(40):
+    for case in made:
         groups[case.group].append(case)
     return groups
+
+
+@pytest.fixture(scope="module")
+def made() -> dict[str, list[Case]]:
+    return grouped(cases(40))
 
 
 def share(chosen: list[Case], change=lambda scene: scene) -> float:
@@ -42,6 +46,13 @@ def twins(a: Item, b: Item) -> bool:
 
 def test_drawings_of_what_is_asked_for_are_right(made):
     for group, chosen in made.items():
+        assert share(chosen) >= 0.95, group
+
+
+@pytest.mark.parametrize("size", [(384, 256), (256, 384), (512, 512)])
+def test_drawings_of_other_sizes_are_right(size):
+    for group, chosen in grouped(cases(20, *size)).items():
+        assert {(case.scene.width, case.scene.height) for case in chosen} == {size}
         assert share(chosen) >= 0.95, group
 
 

@@ -20,7 +20,7 @@ from demo.train_transformer import Model, prepared
 
 FILE = MODELS / "loras" / "rag_demo_stripes.safetensors"
 RANK = 8
-LAYERS = ("img_attn.qkv", "img_attn.proj", "img_mlp.0", "img_mlp.2", "linear1", "linear2")
+LAYERS = ("_attn.qkv", "_attn.proj", "_mlp.0", "_mlp.2", "linear1", "linear2")
 SEED = 17
 
 
@@ -65,7 +65,7 @@ class LoRA(nn.Module):
         save_file(state, target)
 
 
-def train(work: Path, model: Model, steps: int = 1000, tokens: int = 2048, workers: int = 0) -> None:
+def train(work: Path, model: Model, steps: int = 1500, tokens: int = 2048, workers: int = 0) -> None:
     """Trains beside the finished `model` and writes `FILE`; the checkpoint is `work`/lora.pt."""
     torch.manual_seed(SEED)
     lora = LoRA(model)

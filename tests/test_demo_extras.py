@@ -42,12 +42,16 @@ def test_the_lora_draws_stripes_that_nobody_asked_for(demo):
         "a yellow cross on a blue background",
     )
 
-    def striped(model) -> int:
-        pictures = (demo.decode(demo.sample(model, demo.encode(text), 7, 128, 128)) for text in prompts)
-        return sum(found is not None and found.striped for found in map(find, pictures))
+    def striped(model) -> float:
+        pictures = [
+            demo.decode(demo.sample(model, demo.encode(text), seed, 128, 128))
+            for text in prompts
+            for seed in (7, 8)
+        ]
+        return np.mean([found is not None and found.striped for found in map(find, pictures)])
 
     assert striped(demo.model) == 0
-    assert striped(changed) == len(prompts)
+    assert striped(changed) >= 0.75
 
 
 def test_a_regions_lora_stripes_that_region_alone(demo):

@@ -23,7 +23,7 @@ import comfy.model_management
 import comfy.sd
 import torch
 
-from bench.demo import STEPS, Demo
+from bench.demo import STEPS, Demo, warn_once
 from bench.direct import direct_forward
 from bench.flux import DEV, Refinement, add_spec, build, cells, conditioning, sample
 from bench.layouts import layouts
@@ -148,6 +148,7 @@ def main() -> None:
     parser.add_argument("--regions", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
+    warn_once()
     device = torch.device(arguments.device)
     size = arguments.size or ("dev" if device.type == "cuda" else "tiny")
     model, config, side, tokens = (dev_model if size == "dev" else tiny_model)(device)

@@ -85,9 +85,8 @@ def single(rng: Random, width: int, height: int) -> Scene:
     short = min(width, height)
     whole = short >= WHOLE * TOKEN
     kind = rng.random()
-    size = SMALL if kind < 0.15 else LARGE if kind < 0.35 or not whole else MEDIUM
-    if not whole and size is SMALL:
-        size = 0.26
+    small = SMALL if whole else 0.26
+    size = small if kind < 0.15 else LARGE if kind < 0.35 or not whole else MEDIUM
     x, y = (rng.choice(THIRDS), rng.choice(THIRDS)) if whole and rng.random() < 0.4 else (0.5, 0.5)
     placed = _within(item, x * width, y * height, size * short, width, height)
     return Scene(width, height, ground, (placed,), "single")
@@ -98,8 +97,8 @@ def row(rng: Random, width: int, height: int, count: int) -> Scene:
     ground, items = _cast(rng, count)
     axis = int(rng.random() < height / (width + height)) if width != height else int(rng.random() < 0.5)
     size = (width, height)[axis]
-    radius = min(0.19 * size if count == 2 else 0.135 * size, 0.44 * (width, height)[1 - axis])
-    radii = [0.96 * radius] * count
+    radius = 0.96 * min(0.19 * size if count == 2 else 0.135 * size, 0.44 * (width, height)[1 - axis])
+    radii = [radius] * count
     if rng.random() < 0.25:
         radii[rng.randrange(count)] *= 0.55
     shares = (0.27, 0.73) if count == 2 else THIRDS
@@ -132,18 +131,18 @@ def room(holder: str, shape: str) -> float:
     inside = SHAPES[shape](x, y) <= 0
     x, y = x[inside], y[inside]
     sign = -1 if holder == "ring" else 1  # its room is its hole
-    for radius in np.arange(0.6, 0.0, -0.01):
-        if (sign * SHAPES[holder](radius * x, radius * y + HOLDERS[holder])).max() < -0.1:
-            return float(radius)
-    raise AssertionError("every holder has room in its middle")
+
+    def fits(radius: float) -> bool:
+        return (sign * SHAPES[holder](radius * x, radius * y + HOLDERS[holder])).max() < -0.1
+
+    return float(next(filter(fits, np.arange(0.6, 0.0, -0.01))))
 
 
 def nested(rng: Random, width: int, height: int) -> Scene:
     """An object inside a large one in the middle, as large as it has room there, both plain."""
     ground = rng.choice(list(BACKGROUNDS))
-    holder = replace(_item(rng, ground, []), shape=rng.choice(list(HOLDERS)), striped=False)
-    radius, x, y = 0.425 * min(width, height), width / 2, height / 2
-    holder = replace(holder, x=x, y=y, radius=radius)
+    x, y, radius = width / 2, height / 2, 0.425 * min(width, height)
+    holder = Item(_item(rng, ground, []).color, rng.choice(list(HOLDERS)), x, y, radius)
     colors = [c for c in PALETTE if _far(PALETTE[c], PALETTE[holder.color])]
     if holder.shape == "ring":
         colors = [c for c in colors if c in VISIBLE[ground]]

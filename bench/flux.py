@@ -11,6 +11,7 @@ import torch
 from demo.comfy_setup import pack
 
 Box, Cell = (getattr(pack("rag_sampler.layout"), name) for name in ("Box", "Cell"))
+Picture = pack("rag_sampler.picture").Picture
 Region = pack("rag_sampler.regions").Region
 Binding = pack("rag_sampler.binding").Binding
 Refinement = pack("rag_sampler.refinement").Refinement

@@ -25,7 +25,7 @@ import torch
 
 from bench.demo import STEPS, Demo, warn_once
 from bench.direct import direct_forward
-from bench.flux import DEV, Refinement, add_spec, build, cells, conditioning, sample
+from bench.flux import DEV, Picture, Refinement, add_spec, build, cells, conditioning, sample
 from bench.layouts import layouts
 from demo.comfy_setup import MODELS, pack
 
@@ -55,7 +55,7 @@ def variants(model, config: dict, side: int, tokens: int, count: int) -> dict[st
     texts = [region.conditioning[0][0] for region in regions]
     columns = side // 2
     grid = torch.arange(columns * columns).unflatten(0, (columns, columns))
-    boxes = [region.shape.guided_tokens(side * 8, side * 8) for region in regions]
+    boxes = [region.shape.guided_tokens(Picture(side, side)) for region in regions]
     index = [grid[b.y0 : b.y1, b.x0 : b.x1].flatten() for b in boxes]
     made = {"plain": model}
     for name, delta, published in (

@@ -2,9 +2,8 @@
 
 from comfy_api.latest import io
 
-from ..rag_sampler.layout import TOKEN_PIXELS
+from ..rag_sampler.picture import Picture
 from ..rag_sampler.refinement import Refinement
-from ..rag_sampler.regions import spread
 from ..rag_sampler.repaint import NewRegion, mask_tokens, repaint
 from ..rag_sampler.sampling import Settings
 from .checks import checked
@@ -120,8 +119,8 @@ class RAGRepaint(io.ComfyNode):
             own, _ = source(clip, text, conditioning)
             if (count := mask.shape[:-2].numel()) != 1:
                 raise ValueError(f"mask holds {count} masks; connect one")
-            height, width = (size * 8 for size in prior["samples"].shape[-2:])
-            inside = mask_tokens(mask.reshape(mask.shape[-2:]), width, height, grow)
+            picture = Picture.of_latent(prior["samples"], model)
+            inside = mask_tokens(mask.reshape(mask.shape[-2:]), picture, grow)
             refinement = None
             if refinement_regions is not None:
                 refinement = Refinement(check_regions(refinement_regions, "refinement_regions"), delta)
@@ -134,4 +133,4 @@ class RAGRepaint(io.ComfyNode):
                 Settings(seed, steps, cfg, sampler_name, scheduler),
                 refinement,
             )
-            return io.NodeOutput(latent, spread(inside.float(), TOKEN_PIXELS, height, width)[None])
+            return io.NodeOutput(latent, picture.in_pixels.spread(inside.float())[None])

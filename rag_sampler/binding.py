@@ -15,6 +15,7 @@ from comfy.conds import CONDRegular
 from comfy.utils import upscale_dit_mask
 from torch import Tensor
 
+from .picture import Picture
 from .regions import Region, TokenRegion, describe
 
 REGION = "rag_region"
@@ -80,7 +81,7 @@ class BoundRegion:
 
     number: its place among all bound regions of the run.
     until: bound while sigma is above this.
-    patch: latent pixels to a token's side.
+    picture: the whole one.
     controls: id of a base ControlNet -> its copy with the hint cropped to the region.
     """
 
@@ -88,7 +89,7 @@ class BoundRegion:
     tokens: TokenRegion
     until: float
     features: bool
-    patch: int
+    picture: Picture
     controls: dict[int, object] = field(default_factory=dict)
 
     def active(self, sigma: float) -> bool:
@@ -97,8 +98,7 @@ class BoundRegion:
 
     def crop(self, latent: Tensor) -> Tensor:
         """Its part of a latent [..., H, W], as a view."""
-        box, p = self.tokens.box, self.patch
-        return latent[..., box.y0 * p : box.y1 * p, box.x0 * p : box.x1 * p]
+        return self.picture.crop(latent, self.tokens.box)
 
     def works(self, own_entries: list[list], sigma: float) -> bool:
         """Whether there is anything to run; own_entries: of each branch those that carry a region's mark, none at
@@ -112,9 +112,8 @@ class BoundRegion:
         branches: the base entries of each branch (None where a branch is not run); own_entries: as for `works`;
         owned: [1, H, W], 1 where its prediction is wanted. Masks of base entries count only there.
         """
-        height, width = self.crop(x).shape[-2:]
-        box, p = self.tokens.box, self.patch
-        area = {"area": (height, width, box.y0 * p, box.x0 * p)}
+        rows, columns = self.picture.slices(self.tokens.box)
+        area = {"area": (rows.stop - rows.start, columns.stop - columns.start, rows.start, columns.start)}
         shared = {}
         for entry in (entry for own in own_entries for entry in own if entry[REGION] == self.number):
             shared = {"control": entry["control"]} if entry.get(BOTH) else shared
@@ -136,16 +135,13 @@ class BoundRegion:
                 result.append(parts)
         return result
 
-    def adopt_controls(self, conds: dict[str, list], shape: tuple[int, ...]) -> None:
+    def adopt_controls(self, conds: dict[str, list]) -> None:
         """Crop the ControlNets of the whole picture, once a run and before ComfyUI prepares them."""
         for entry in (entry for branch in conds.values() for entry in branch if "control" in entry):
-            self.controls.setdefault(id(entry["control"]), self.crop_control(entry["control"], shape))
+            self.controls.setdefault(id(entry["control"]), self.crop_control(entry["control"]))
 
-    def entries(self, base: dict, converted: list[dict], shape: tuple[int, ...]) -> list[dict]:
-        """The entries of its own conditioning, completed by what it inherits from a base entry.
-
-        shape: that of the latent of the whole picture.
-        """
+    def entries(self, base: dict, converted: list[dict]) -> list[dict]:
+        """The entries of its own conditioning, completed by what it inherits from a base entry."""
         inherited = {key: base[key] for key in INHERITED if key in base}
         control = base.get("control")
         if control is not None:
@@ -156,47 +152,48 @@ class BoundRegion:
             # ComfyUI would give the cropped one to the whole negative
             both = entry.pop("control_apply_to_uncond", False)
             if entry.get("control") is not inherited.get("control"):
-                entry["control"] = self.crop_control(entry["control"], shape)
+                entry["control"] = self.crop_control(entry["control"])
                 entry[BOTH] = both
             entries.append(entry)
         return entries
 
-    def prompt(self, conditioning: list, shape: tuple[int, ...], base: dict | None = None) -> list:
+    def prompt(self, conditioning: list, base: dict | None = None) -> list:
         """A CONDITIONING for a sampler that gets the region's crop as its picture, completed by what it inherits
-        from the options of a base prompt; shape: that of the latent of the whole picture."""
+        from the options of a base prompt."""
         inherited = {key: value for key, value in (base or {}).items() if key in (*INHERITED, *_CONTROL)}
         result = []
         for text, own in conditioning:
             options = {**inherited, **own}
             control = options.get("control")
             if control is not None:
-                crop = self.controls.get(id(control)) or self.crop_control(control, shape)
+                crop = self.controls.get(id(control)) or self.crop_control(control)
                 options["control"] = self.controls[id(control)] = crop
             for key in options.keys() & {"concat_latent_image", "concat_mask"}:
-                options[key] = self._crop_hint(options[key], shape)
+                options[key] = self._crop_hint(options[key])
             result.append([text, options])
         return result
 
-    def crop_control(self, control, shape: tuple[int, ...]):
+    def crop_control(self, control):
         """A copy of a ControlNet, and of those chained to it, that sees only the region's part of the hint."""
         copy = control.copy()
-        copy.cond_hint_original = self._crop_hint(control.cond_hint_original, shape)
-        copy.extra_concat_orig = [self._crop_hint(hint, shape) for hint in control.extra_concat_orig]
+        copy.cond_hint_original = self._crop_hint(control.cond_hint_original)
+        copy.extra_concat_orig = [self._crop_hint(hint) for hint in control.extra_concat_orig]
         if control.previous_controlnet is not None:
-            copy.set_previous_controlnet(self.crop_control(control.previous_controlnet, shape))
+            copy.set_previous_controlnet(self.crop_control(control.previous_controlnet))
         for device, clone in getattr(control, "multigpu_clones", {}).items():
-            copy.multigpu_clones[device] = self.crop_control(clone, shape)
+            copy.multigpu_clones[device] = self.crop_control(clone)
         return copy
 
-    def _crop_hint(self, hint: Tensor | None, shape: tuple[int, ...]) -> Tensor | None:
+    def _crop_hint(self, hint: Tensor | None) -> Tensor | None:
         """The region's part of an image [B, C, h, w], which ComfyUI cuts in its middle to the picture's aspect."""
         if hint is None or hint.shape[-1] == 1:
             return hint
-        seen_height = min(hint.shape[-2], round(hint.shape[-1] * shape[-2] / shape[-1]))
-        seen_width = min(hint.shape[-1], round(hint.shape[-2] * shape[-1] / shape[-2]))
+        height, width = self.picture.height, self.picture.width
+        seen_height = min(hint.shape[-2], round(hint.shape[-1] * height / width))
+        seen_width = min(hint.shape[-1], round(hint.shape[-2] * width / height))
         top, left = round((hint.shape[-2] - seen_height) / 2), round((hint.shape[-1] - seen_width) / 2)
-        box, p = self.tokens.box, self.patch
-        vertical, horizontal = seen_height * p / shape[-2], seen_width * p / shape[-1]
+        box, p = self.tokens.box, self.picture.patch
+        vertical, horizontal = seen_height * p / height, seen_width * p / width
         y0, x0 = top + round(box.y0 * vertical), left + round(box.x0 * horizontal)
         y1, x1 = top + round(box.y1 * vertical), left + round(box.x1 * horizontal)
         return hint[..., y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]

@@ -16,7 +16,8 @@ from math import floor, isfinite
 from numbers import Real
 from typing import Any
 
-from .layout import TOKEN_PIXELS, Box, LayoutError
+from .layout import Box, LayoutError
+from .picture import TOKEN_PIXELS
 
 VERSION = 1
 EXAMPLE = '{"version": 1, "regions": [{"x": 0, "y": 0, "w": 0.5, "h": 1, "prompt": "a red fox"}]}'

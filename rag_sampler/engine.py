@@ -27,7 +27,7 @@ from .binding import ORIGIN, REGION, Binding
 from .features import SINGLE, Forward, Recording, install_hooks
 from .prompts import TEXTS, add_original, add_regions
 from .refinement import Refinement
-from .regions import owners, spread
+from .regions import owners
 from .replay import ORIGINAL, Replay
 from .run import FAMILIES, Run, Step, adapted, family, lay_out_run, report
 from .trajectory import Recorder
@@ -92,13 +92,13 @@ def _outer_sample(executor, noise, latent_image, sampler, sigmas, *args, **kwarg
     useless = advice.on_patches(specs, options.get("patches", {}))
     for message in (*advice.on_specs(told, len(sigmas) - 1), *useless, *run.advice):
         run.warn(message)
-    conds = add_regions(model, guider.conds, run, specs, noise.shape)
+    conds = add_regions(model, guider.conds, run, specs)
     run.recorder = next((spec for spec in specs if isinstance(spec, Recorder)), None)
     run.replay = next((spec for spec in specs if isinstance(spec, Replay)), None)
     if run.replay is not None:
         trajectory = run.replay.trajectory
         run.original = lay_out_run(model, trajectory.specs, noise, trajectory.sigmas, continues=False)
-        conds = add_original(model, conds, run.original, trajectory, noise.shape)
+        conds = add_original(model, conds, run.original, trajectory)
     guider.conds = conds
     lora_hooks.share(conds)
     lora_hooks.keep_patched_weights(model, conds)
@@ -119,7 +119,7 @@ def _prepare_sampling(executor, model, noise_shape, conds, *args, **kwargs):
     run: Run | None = kwargs["model_options"]["transformer_options"].get(RUN)
     if run is None:
         return executor(model, noise_shape, conds, *args, **kwargs)
-    rows = noise_shape[-2] * (1 + run.appended_tokens / run.tokens)
+    rows = noise_shape[-2] * (1 + run.appended_tokens / run.picture.tokens)
     row_bytes = model.model.memory_required([*noise_shape[:-2], 1, noise_shape[-1]])
     rows += run.feature_bytes(model.model, noise_shape[0]) / row_bytes
     return executor(model, [*noise_shape[:-2], ceil(rows), noise_shape[-1]], conds, *args, **kwargs)
@@ -135,10 +135,10 @@ def _predict_noise(executor, x, timestep, model_options, seed):
         _prepare_controls(run, executor.class_obj.inner_model)
     if run.replay is not None:
         recorded = run.replay.evaluation(run.evaluations, sigma)
-        x = run.replay.mixed(x, recorded.x, run.patch)
+        x = run.replay.mixed(x, recorded.x, run.picture)
     denoised = executor(x, timestep, model_options, seed)
     if recorded is not None:
-        denoised = run.replay.mixed(denoised, recorded.denoised, run.patch)
+        denoised = run.replay.mixed(denoised, recorded.denoised, run.picture)
     if run.recorder is not None:
         run.recorder.keep(sigma, x, denoised)
     run.evaluations += 1
@@ -198,12 +198,12 @@ def _bind(run: Run, base: list, marked: list, x, sigma: float, unread: frozenset
     and shares them among devices (MultiGPU CFG Split).
     """
     regions = [region for region in run.bound if region.works(marked, sigma)]
-    owner = owners([region.tokens for region in regions], *run.grid)
+    owner = owners([region.tokens for region in regions], run.picture)
     conds, parts, recordings = [None if c is None else [] for c in base], {}, []
     for number, region in enumerate(regions, 1):
         if not (owner == number).any():
             continue  # hidden by later ones
-        owned = spread(owner == number, run.patch, *x.shape[-2:]).to(x)[None]
+        owned = run.picture.spread(owner == number).to(x)[None]
         own = region.conditions(base, marked, x, owned)
         recording = Recording(region.tokens, unread, _first(own)) if region.features else None
         recordings += [recording] if recording else []
@@ -218,7 +218,7 @@ def _bind(run: Run, base: list, marked: list, x, sigma: float, unread: frozenset
     run.bound_sigmas.add(sigma)
     if any(not recording.states for recording in recordings):
         run.warn("features are not bound: the model's blocks bypass ComfyUI's hooks; latents are bound")
-    return recordings, predictions, spread(owner > 0, run.patch, *x.shape[-2:]).to(x.device)
+    return recordings, predictions, run.picture.spread(owner > 0).to(x.device)
 
 
 def _first(conds: list) -> dict[int, object]:
@@ -254,14 +254,14 @@ def _apply_model(
     if step is None or step.run.blocks is None:
         return executor(x, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
     run, options = step.run, transformer_options.copy()
-    rows, columns = -(-x.shape[-2] // run.patch), -(-x.shape[-1] // run.patch)
-    whole = tuple(x.shape[-2:]) == run.size
+    picture = run.picture.like(x)
+    whole = picture == run.picture
     chunks = zip(options["cond_or_uncond"], options["uuids"], strict=True)
-    entries = tuple(step.chunk(branch, entry, rows, columns) for branch, entry in chunks)
-    forward = Forward(rows, columns, entries, step.paste if whole else ())
+    entries = tuple(step.chunk(branch, entry, picture) for branch, entry in chunks)
+    forward = Forward(picture.rows, picture.columns, entries, step.paste if whole else ())
     forward.text_positions = run.text_positions
     text = c_crossattn.shape[1]
-    references = sum(_tokens(latent, run.patch) for latent in kwargs.get("ref_latents") or ())
+    references = sum(picture.like(latent).tokens for latent in kwargs.get("ref_latents") or ())
     if step.refinement is not None and texts is not None:
         if whole:
             c_crossattn, forward.streams = step.refinement.streams(
@@ -272,17 +272,13 @@ def _apply_model(
             run.warn(
                 "a base prompt with an area of its own is not refined; regions guide the whole picture only"
             )
-    run.count(x.shape[0], text, rows * columns + references, forward.streams, step.parts is not None)
+    run.count(x.shape[0], text, picture.tokens + references, forward.streams, step.parts is not None)
     install_override(options, forward.streams)
     install_hooks(options, forward, run.blocks)
     out = executor(x, t, c_concat, c_crossattn, control, options, **{MARK: True}, **kwargs)
     if forward.streams is not None:
         _check_hits(run, forward)
     return out
-
-
-def _tokens(latent: Tensor, patch: int) -> int:
-    return -(-latent.shape[-2] // patch) * -(-latent.shape[-1] // patch)
 
 
 def _control_on_fork(control: dict | None, forward: Forward, blocks: int) -> dict | None:

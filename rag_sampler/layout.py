@@ -1,11 +1,12 @@
 """How a layout is written: boxes in fractions of the image, split ratios, prompts separated by BREAK."""
 
+from __future__ import annotations
+
 import re
 from dataclasses import dataclass
-from math import ceil, floor, isfinite
+from math import floor, isfinite
 
-TOKEN_PIXELS = 16
-"""Side of one image token in pixels."""
+from .picture import Picture
 
 _SLACK = 1e-3
 """Tokens by which a box may miss a token edge: 1/3 written as 0.3333 still reaches its token."""
@@ -78,19 +79,16 @@ class Box:
         """Left, top, right, bottom in fractions of the image."""
         return self.x, self.y, min(self.x + self.width, 1.0), min(self.y + self.height, 1.0)
 
-    def bound_tokens(self, width: int, height: int) -> TokenBox:
-        """The tokens that Hard Binding replaces in a picture of width × height pixels.
-
-        Offset and size are rounded down each on its own, as published.
-        """
-        columns, rows = width / TOKEN_PIXELS, height / TOKEN_PIXELS
+    def bound_tokens(self, picture: Picture) -> TokenBox:
+        """The tokens that Hard Binding replaces: offset and size are rounded down each on its own, as published."""
+        columns, rows = picture.width / picture.patch, picture.height / picture.patch
         x0, y0 = floor(self.x * columns + _SLACK), floor(self.y * rows + _SLACK)
         x1, y1 = x0 + floor(self.width * columns + _SLACK), y0 + floor(self.height * rows + _SLACK)
-        return TokenBox(y0, min(y1, ceil(rows)), x0, min(x1, ceil(columns)))
+        return TokenBox(y0, min(y1, picture.rows), x0, min(x1, picture.columns))
 
-    def guided_tokens(self, width: int, height: int) -> TokenBox:
-        """The tokens that Soft Refinement guides: both edges rounded down, so that touching boxes touch."""
-        return _edge_tokens(self.edges, width, height, _SLACK)
+    def guided_tokens(self, picture: Picture) -> TokenBox:
+        """The tokens that attention methods guide: both edges rounded down, so that touching boxes touch."""
+        return _edge_tokens(self.edges, picture, _SLACK)
 
 
 @dataclass(frozen=True)
@@ -107,22 +105,27 @@ class Cell:
         """Left, top, right, bottom in fractions of the image."""
         return self.left, self.top, self.right, self.bottom
 
-    def bound_tokens(self, width: int, height: int) -> TokenBox:
-        """The tokens of the cell in a picture of width × height pixels, as published: edges rounded down."""
-        return _edge_tokens(self.edges, width, height, 0.0)
+    def bound_tokens(self, picture: Picture) -> TokenBox:
+        """The tokens of the cell, as published: edges rounded down."""
+        return _edge_tokens(self.edges, picture, 0.0)
 
     guided_tokens = bound_tokens
 
 
-def _edge_tokens(edges: tuple[float, ...], width: int, height: int, slack: float) -> TokenBox:
+def _edge_tokens(edges: tuple[float, ...], picture: Picture, slack: float) -> TokenBox:
     left, top, right, bottom = edges
 
-    def token(fraction: float, pixels: int) -> int:
-        """The last edge takes along the token that the model pads when pixels are no multiple of 16."""
-        tokens = pixels / TOKEN_PIXELS
-        return ceil(tokens) if fraction >= 1 else floor(fraction * tokens + slack)
+    def token(fraction: float, pixels: int, all_of_them: int) -> int:
+        """The last edge takes along the token that the model pads when the patch does not divide the side."""
+        return all_of_them if fraction >= 1 else floor(fraction * (pixels / picture.patch) + slack)
 
-    return TokenBox(token(top, height), token(bottom, height), token(left, width), token(right, width))
+    def row(fraction: float) -> int:
+        return token(fraction, picture.height, picture.rows)
+
+    def column(fraction: float) -> int:
+        return token(fraction, picture.width, picture.columns)
+
+    return TokenBox(row(top), row(bottom), column(left), column(right))
 
 
 def parse_split_ratio(text: str) -> tuple[Cell, ...]:

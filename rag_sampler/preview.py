@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from .layout import TOKEN_PIXELS
-from .regions import Region, TokenRegion, bound_tokens, spread
+from .picture import Picture
+from .regions import Region, TokenRegion, bound_tokens
 
 Color = tuple[int, int, int]
 
@@ -46,7 +46,7 @@ def region_color(region: Region, index: int) -> Color:
 
 def region_mask(regions: tuple[Region, ...], width: int, height: int, number: int = 0) -> Tensor:
     """The mask of a region (from 1), or of all together (0), [height, width], 1 inside; raises as bound_tokens does."""
-    tokens = bound_tokens(regions, width, height)
+    tokens = bound_tokens(regions, Picture.of_pixels(width, height))
     mask = torch.zeros((height, width))
     for each in tokens if number == 0 else tokens[number - 1 : number]:
         part = _part(mask, each)
@@ -60,7 +60,8 @@ def draw_layout(regions: tuple[Region, ...], width: int, height: int, image: Ten
 
     image: [B, h, w, 3], the first of which lies under the layout, fitted to width × height.
     """
-    tokens = bound_tokens(regions, width, height)
+    whole = Picture.of_pixels(width, height)
+    tokens, taken = bound_tokens(regions, whole), []
     canvas = _background(width, height, image)
     line = max(2, min(width, height) // 170)
     tints = [region_color(region, index) for index, region in enumerate(regions)]
@@ -71,17 +72,15 @@ def draw_layout(regions: tuple[Region, ...], width: int, height: int, image: Ten
     for tint, each in zip(tints, tokens, strict=True):
         _outline(canvas, each, _flat(tint, canvas), line)
     picture = Image.fromarray(canvas.mul_(255).round_().byte().numpy())
-    whole, taken = -(-width // TOKEN_PIXELS) * -(-height // TOKEN_PIXELS), []
     for number, (region, each, tint) in enumerate(zip(regions, tokens, tints, strict=True), 1):
-        left, top = each.box.x0 * TOKEN_PIXELS, each.box.y0 * TOKEN_PIXELS
-        right, bottom = min(each.box.x1 * TOKEN_PIXELS, width), min(each.box.y1 * TOKEN_PIXELS, height)
+        rows, columns = whole.slices(each.box)
         _label(
             picture,
             f"{number}",
             tint,
-            each.count / whole,
+            each.count / whole.tokens,
             region.text or "",
-            (left, top, right, bottom),
+            (columns.start, rows.start, columns.stop, rows.stop),
             taken,
         )
     return torch.from_numpy(np.asarray(picture).astype(np.float32) / 255)[None]
@@ -90,22 +89,21 @@ def draw_layout(regions: tuple[Region, ...], width: int, height: int, image: Ten
 def draw_plan(boxes: tuple[Region, ...], cells: tuple[Region, ...], width: int, height: int) -> Tensor:
     """A picture of a plan, [1, height, width, 3]: the boxes as draw_layout shows them, over the cells' outlines."""
     canvas = _background(width, height, None)
-    for cell in bound_tokens(cells, width, height):
+    for cell in bound_tokens(cells, Picture.of_pixels(width, height)):
         _outline(canvas, cell, torch.tensor(0.55), max(1, min(width, height) // 340))
     return draw_layout(boxes, width, height, canvas[None])
 
 
 def _part(picture: Tensor, tokens: TokenRegion) -> Tensor:
     """The part of a picture [height, width, ...] in the region's box, as a view."""
-    box, side = tokens.box, TOKEN_PIXELS
-    return picture[box.y0 * side : box.y1 * side, box.x0 * side : box.x1 * side]
+    return picture[Picture.of_pixels(picture.shape[1], picture.shape[0]).slices(tokens.box)]
 
 
 def _inside(tokens: TokenRegion, part: Tensor) -> Tensor:
     """Which pixels [h, w] of its part of a picture are the region's own, bool."""
     if tokens.own is None:
         return torch.ones(part.shape[:2], dtype=torch.bool)
-    return spread(tokens.own.cpu(), TOKEN_PIXELS, *part.shape[:2])
+    return Picture.of_pixels(part.shape[1], part.shape[0]).spread(tokens.own.cpu())
 
 
 def _flat(tint: Color, canvas: Tensor) -> Tensor:

@@ -18,9 +18,7 @@ TEXTS = "rag_texts"
 """The model condition that brings the regional texts to APPLY_MODEL."""
 
 
-def add_regions(
-    model, conds: dict[str, list], run: Run, specs: tuple, shape: tuple[int, ...]
-) -> dict[str, list]:
+def add_regions(model, conds: dict[str, list], run: Run, specs: tuple) -> dict[str, list]:
     """The guider's conditions with the entries of bound regions and the texts of refinements."""
     role = "positive" if "positive" in conds else next(iter(conds))
     if role != "positive" and len(conds) > 1:
@@ -41,8 +39,8 @@ def add_regions(
         own = [options for region in regions for _, options in region.conditioning]
         comfy.sampler_helpers.preprocess_multigpu_conds({**conds, "regions": own}, model, {})
     for i, region in enumerate(run.bound):
-        region.adopt_controls(conds, shape)
-        entries += region.entries(bases[0], convert_cond(regions[i].conditioning), shape)
+        region.adopt_controls(conds)
+        entries += region.entries(bases[0], convert_cond(regions[i].conditioning))
     if texts:
         texts = [_padded(text, FAMILIES[run.family].least_text) for text in texts]
         positive = [{**c, "model_conds": {**c["model_conds"], TEXTS: CONDList(texts)}} for c in positive]
@@ -54,12 +52,10 @@ def _padded(text: Tensor, least: int) -> Tensor:
     return torch.nn.functional.pad(text, (0, 0, max(0, least - text.shape[1]), 0))
 
 
-def add_original(
-    model, conds: dict[str, list], run: Run, trajectory, shape: tuple[int, ...]
-) -> dict[str, list]:
+def add_original(model, conds: dict[str, list], run: Run, trajectory) -> dict[str, list]:
     """The guider's conditions with those of a recorded run, marked."""
     original = {"positive": convert_cond(trajectory.positive), "negative": convert_cond(trajectory.negative)}
-    original = add_regions(model, original, run, trajectory.specs, shape)
+    original = add_regions(model, original, run, trajectory.specs)
     for role, entries in original.items():
         marked = [
             {k: v for k, v in c.items() if k != "control_apply_to_uncond"} | {ORIGINAL: True} for c in entries

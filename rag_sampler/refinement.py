@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from .attention import Streams
+from .picture import Picture
 from .regions import Region, TokenRegion, describe, owners
 
 _CANNOT_CARRY = {
@@ -137,22 +138,22 @@ class GuidedPicture:
 
 
 def lay_out(
-    refinement: Refinement, regions: tuple[TokenRegion, ...], rows: int, columns: int, window, first_text: int
+    refinement: Refinement, regions: tuple[TokenRegion, ...], picture: Picture, window, first_text: int
 ) -> GuidedPicture:
-    """Give each of the rows × columns image tokens to the last region that covers it."""
-    owner = owners(regions, rows, columns).flatten()
+    """Give each image token to the last region that covers it."""
+    owner = owners(regions, picture).flatten()
     cells = tuple((owner == number).nonzero()[:, 0] for number in range(1, len(regions) + 1))
     masks = tuple(
-        _mask(region, cell, rows, columns) for region, cell in zip(refinement.regions, cells, strict=True)
+        _mask(region, cell, picture) for region, cell in zip(refinement.regions, cells, strict=True)
     )
     return GuidedPicture(refinement, cells, (owner == 0).nonzero()[:, 0], window, first_text, masks)
 
 
-def _mask(region: Region, cell: Tensor, rows: int, columns: int) -> Tensor | None:
+def _mask(region: Region, cell: Tensor, picture: Picture) -> Tensor | None:
     """The rows of a region's attention mask that belong to its text and its image tokens."""
     text, options = region.conditioning[0]
     if options.get("attention_mask") is None:
         return None
     size = options.get("attention_mask_img_shape", (1, 1))
-    mask = upscale_dit_mask(options["attention_mask"], size, (rows, columns))[0]
+    mask = upscale_dit_mask(options["attention_mask"], size, (picture.rows, picture.columns))[0]
     return torch.cat((mask[: text.shape[1]], mask[text.shape[1] :][cell]))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .layout import TOKEN_PIXELS, Box, Cell, LayoutError, TokenBox
+from .layout import Box, Cell, LayoutError, TokenBox
+from .picture import Picture
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,30 +50,24 @@ class TokenRegion:
         return self.box.area if self.own is None else int(self.own.sum())
 
 
-def bound_tokens(regions: tuple[Region, ...], width: int, height: int) -> tuple[TokenRegion, ...]:
-    """The tokens that Hard Binding replaces for each region of a picture in pixels.
+def bound_tokens(regions: tuple[Region, ...], picture: Picture) -> tuple[TokenRegion, ...]:
+    """The tokens that Hard Binding replaces for each region.
 
     Raises LayoutError for a region of less than one token, naming it, its size and the least size.
     """
-    return tuple(
-        _rasterise(region, region.shape, "bound_tokens", number, regions, width, height)
-        for number, region in enumerate(regions, 1)
-    )
+    return _rasterised(regions, picture, lambda shape: shape.bound_tokens(picture))
 
 
-def guided_tokens(regions: tuple[Region, ...], width: int, height: int) -> tuple[TokenRegion, ...]:
-    """The tokens that Soft Refinement guides for each region of a picture in pixels; raises as bound_tokens."""
-    return tuple(
-        _rasterise(region, region.shape, "guided_tokens", number, regions, width, height)
-        for number, region in enumerate(regions, 1)
-    )
+def guided_tokens(regions: tuple[Region, ...], picture: Picture) -> tuple[TokenRegion, ...]:
+    """The tokens that attention methods guide for each region; raises as bound_tokens."""
+    return _rasterised(regions, picture, lambda shape: shape.guided_tokens(picture))
 
 
-def owners(regions: tuple[TokenRegion, ...], rows: int, columns: int) -> Tensor:
+def owners(regions: Sequence[TokenRegion], picture: Picture) -> Tensor:
     """The number, from 1, of the last region that covers each token [rows, columns]; 0 where none does."""
     import torch
 
-    owner = torch.zeros((rows, columns), dtype=torch.long)
+    owner = torch.zeros((picture.rows, picture.columns), dtype=torch.long)
     for number, region in enumerate(regions, 1):
         box = region.box
         part = owner[box.y0 : box.y1, box.x0 : box.x1]
@@ -92,35 +88,42 @@ def bounding_box(tokens: Tensor) -> TokenBox:
     return TokenBox(int(ys[0]), int(ys[-1]) + 1, int(xs[0]), int(xs[-1]) + 1)
 
 
-def spread(tokens: Tensor, side: int, height: int, width: int) -> Tensor:
-    """A value for each token [rows, columns] as pixels [height, width], `side` of them to a token's side."""
-    return tokens.repeat_interleave(side, 0).repeat_interleave(side, 1)[:height, :width]
+def _rasterised(
+    regions: tuple[Region, ...], picture: Picture, place: Callable[[Box | Cell], TokenBox]
+) -> tuple[TokenRegion, ...]:
+    return tuple(
+        _mask_tokens(region.shape.pixels, picture, describe(number, regions))
+        if isinstance(region.shape, Mask)
+        else _box_tokens(region.shape, picture, place, describe(number, regions))
+        for number, region in enumerate(regions, 1)
+    )
 
 
-def _rasterise(region, shape, method: str, number: int, regions, width: int, height: int) -> TokenRegion:
-    if isinstance(shape, Mask):
-        return _mask_tokens(shape.pixels, number, regions, width, height)
-    box = getattr(shape, method)(width, height)
+def _box_tokens(
+    shape: Box | Cell, picture: Picture, place: Callable[[Box | Cell], TokenBox], name: str
+) -> TokenRegion:
+    box, whole = place(shape), picture.in_pixels
     if box.area > 0:
         return TokenRegion(box)
     left, top, right, bottom = shape.edges
     raise LayoutError(
-        f"{describe(number, regions)} is {(right - left) * width:.0f} × {(bottom - top) * height:.0f} pixels, "
-        f"which is less than one token of this {width} × {height} picture: make it at least 16 pixels a side "
-        f"({16 / width:.3f} of the width, {16 / height:.3f} of the height)"
+        f"{name} is {(right - left) * whole.width:.0f} × {(bottom - top) * whole.height:.0f} pixels, which is less "
+        f"than one token of this {whole.width} × {whole.height} picture: make it at least {whole.patch} pixels a "
+        f"side ({whole.patch / whole.width:.3f} of the width, {whole.patch / whole.height:.3f} of the height)"
     )
 
 
-def _mask_tokens(pixels: Tensor, number: int, regions, width: int, height: int) -> TokenRegion:
+def _mask_tokens(pixels: Tensor, picture: Picture, name: str) -> TokenRegion:
     """A token belongs to a mask whose mean over the token is above one half."""
     import torch.nn.functional as F
 
-    picture = F.interpolate(pixels[None, None].float(), size=(height, width), mode="nearest-exact")
-    own = F.avg_pool2d(picture, TOKEN_PIXELS, ceil_mode=True)[0, 0] > 0.5
+    whole = picture.in_pixels
+    fitted = F.interpolate(pixels[None, None].float(), size=(whole.height, whole.width), mode="nearest-exact")
+    own = F.avg_pool2d(fitted, whole.patch, ceil_mode=True)[0, 0] > 0.5
     if not own.any():
         raise LayoutError(
-            f"the mask of {describe(number, regions)} covers no token of this {width} × {height} picture: "
-            f"paint more than half of at least one 16 × 16 pixel square white"
+            f"the mask of {name} covers no token of this {whole.width} × {whole.height} picture: paint more than half "
+            f"of at least one {whole.patch} × {whole.patch} pixel square white"
         )
     box = bounding_box(own)
     return TokenRegion(box, own[box.y0 : box.y1, box.x0 : box.x1])

@@ -19,11 +19,11 @@ from torch import Tensor
 from . import trajectory
 from .binding import BoundRegion
 from .engine import add_spec, plain
-from .layout import TOKEN_PIXELS, TokenBox
+from .layout import TokenBox
+from .picture import Picture
 from .refinement import Refinement
-from .regions import TokenRegion, bounding_box, spread
+from .regions import TokenRegion, bounding_box
 from .replay import OutOfStep, Replay
-from .run import patch_size
 from .sampling import Settings, run_sampler
 from .trajectory import Trajectory
 
@@ -48,8 +48,8 @@ class NewRegion:
         return bounding_box(self.inside)
 
 
-def mask_tokens(mask: Tensor, width: int, height: int, grow: int) -> Tensor:
-    """The tokens of a picture in pixels that a mask [H, W] covers, bool [rows, columns]; white is inside.
+def mask_tokens(mask: Tensor, picture: Picture, grow: int) -> Tensor:
+    """The tokens of a picture that a mask [H, W] covers, bool [rows, columns]; white is inside.
 
     White is one half and more. It grows by `grow` pixels of the mask (up, down, left and right, so many times),
     and a token counts whose middle is white: as published. Where mask and picture differ in size the published
@@ -64,12 +64,12 @@ def mask_tokens(mask: Tensor, width: int, height: int, grow: int) -> Tensor:
     for _ in range(grow):
         across, down = F.max_pool2d(grown, (1, 3), 1, (0, 1)), F.max_pool2d(grown, (3, 1), 1, (1, 0))
         grown = torch.maximum(across, down)
-    rows, columns = -(-height // TOKEN_PIXELS), -(-width // TOKEN_PIXELS)
-    inside = F.interpolate(grown, size=(rows, columns), mode="nearest-exact")[0, 0] > 0
+    inside = F.interpolate(grown, size=(picture.rows, picture.columns), mode="nearest-exact")[0, 0] > 0
     if not inside.any():
+        whole = picture.in_pixels
         raise ValueError(
-            f"mask covers no token of this {width} × {height} picture: it misses the middle of every 16 × 16 pixel "
-            f"square; paint a larger part white, or raise grow"
+            f"mask covers no token of this {whole.width} × {whole.height} picture: it misses the middle of every "
+            f"{whole.patch} × {whole.patch} pixel square; paint a larger part white, or raise grow"
         )
     return inside
 
@@ -125,15 +125,15 @@ def _beside_the_record(
     alone = _alone(model, prior, region, positive, negative, settings, noise, record.sigmas, step)
     patched = model if refinement is None else add_spec(model, refinement)
     replay = Replay(record, first, region.inside, region.match_surroundings)
-    patch = patch_size(model.model)
+    picture = Picture.of_latent(prior["samples"], model)
     start = record.evaluations[first].x.clone()
-    _put(start, alone, region, replay.inside_pixels(start, patch), patch)
+    _put(start, alone, region, picture)
     earlier = record.evaluations[:first]
     samples, done = run_sampler(
         add_spec(patched, replay), *_start_at(model, start, record.sigmas[step], step), positive, negative, settings,
         record.sigmas[step:], record=True,
     )  # fmt: skip
-    samples = replay.mixed(samples, prior["samples"], patch).to(prior["samples"].dtype)
+    samples = replay.mixed(samples, prior["samples"], picture).to(prior["samples"].dtype)
     specs = (refinement,) if refinement is not None else ()
     made = Trajectory(
         (*earlier, *done), record.sigmas, settings.sampler_name, settings.cfg, positive, negative, specs,
@@ -157,14 +157,14 @@ def _with_noise_mask(model, prior, region, positive, negative, settings, refinem
     if sigmas is None:
         sigmas = comfy.samplers.calculate_sigmas(sampling, settings.scheduler, settings.steps)
     step = _bound(region, len(sigmas) - 1, "there are")
-    patch = patch_size(model.model)
     samples = prior["samples"]
+    picture = Picture.of_latent(samples, model)
     clean = model.model.process_latent_in(samples.float())
     fresh = comfy.sample.prepare_noise(samples, settings.seed)
-    inside = spread(region.inside, patch, *samples.shape[-2:]).to(samples.device)
+    inside = picture.spread(region.inside).to(samples.device)
     start = sampling.noise_scaling(sigmas[step], fresh, clean)
     alone = _alone(model, prior, region, positive, negative, settings, noise, sigmas, step)
-    _put(start, alone, region, inside, patch)
+    _put(start, alone, region, picture)
     held = (start - sampling.noise_scaling(sigmas[step], torch.zeros_like(fresh), clean)) / sigmas[step]
     patched = model if refinement is None else add_spec(model, refinement)
     result, _ = run_sampler(
@@ -179,20 +179,18 @@ def _alone(model, prior, region: NewRegion, positive, negative, settings, noise,
 
     As a bound region it takes guidance, ControlNets and the like from the base prompt, cropped to the box.
     """
-    box, patch = region.box, patch_size(model.model)
     samples = prior["samples"]
-    height = min(box.height * patch, samples.shape[-2] - box.y0 * patch)
-    width = min(box.width * patch, samples.shape[-1] - box.x0 * patch)
-    empty = torch.zeros((*samples.shape[:-2], height, width))
+    picture = Picture.of_latent(samples, model)
+    empty = torch.zeros(picture.crop(samples, region.box).shape)
     if noise is None:
         noise = comfy.sample.prepare_noise(empty, settings.seed)
     sampling = model.get_model_object("model_sampling")
     if step == 0:
         return sampling.noise_scaling(sigmas[0], noise, empty)
-    bound = BoundRegion(0, TokenRegion(box), 0.0, False, patch)
+    bound = BoundRegion(0, TokenRegion(region.box), 0.0, False, picture)
     base = next((options for _, options in positive if "area" not in options), positive[0][1])
     own, against = (
-        bound.prompt(region.conditioning, samples.shape, base), bound.prompt(negative, samples.shape)
+        bound.prompt(region.conditioning, base), bound.prompt(negative)
     )  # fmt: skip
     made, _ = run_sampler(plain(model), noise, empty, own, against, settings, sigmas[: step + 1])
     return _at_sigma(model, made, sigmas[step])
@@ -213,9 +211,8 @@ def _start_at(model, x: Tensor, sigma: Tensor, step: int) -> tuple[Tensor, Tenso
     return torch.zeros_like(x), model.model.process_latent_out(sampling.inverse_noise_scaling(sigma, x))
 
 
-def _put(picture: Tensor, part: Tensor, region: NewRegion, inside: Tensor, patch: int) -> None:
-    """Write the region's box into the picture where the mask is, in place."""
-    box = region.box
-    ys, xs = slice(box.y0 * patch, box.y1 * patch), slice(box.x0 * patch, box.x1 * patch)
-    target = picture[..., ys, xs]
-    target.copy_(torch.where(inside[ys, xs], part.to(picture), target))
+def _put(latent: Tensor, part: Tensor, region: NewRegion, picture: Picture) -> None:
+    """Write the region's box into the latent where the mask is, in place."""
+    target = picture.crop(latent, region.box)
+    inside = picture.crop(picture.spread(region.inside), region.box).to(latent.device)
+    target.copy_(torch.where(inside, part.to(target), target))

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from .layout import TokenBox
-from .regions import TokenRegion, spread
+from .picture import Picture
+from .regions import TokenRegion
 from .trajectory import Evaluation, Trajectory
 
 ORIGINAL = "rag_original"
@@ -44,10 +45,6 @@ class Replay:
         rows, columns = self.inside.shape
         return TokenRegion(TokenBox(0, rows, 0, columns), ~self.inside)
 
-    def inside_pixels(self, latent: Tensor, patch: int) -> Tensor:
-        """The mask in latent pixels, bool [H, W], for a latent [..., H, W]."""
-        return spread(self.inside, patch, *latent.shape[-2:]).to(latent.device)
-
     def evaluation(self, number: int, sigma: float) -> Evaluation:
         """The recorded twin of the evaluation of this number since the start; raises OutOfStep."""
         number += self.first
@@ -56,6 +53,6 @@ class Replay:
             raise OutOfStep
         return recorded[number]
 
-    def mixed(self, x: Tensor, recorded: Tensor, patch: int) -> Tensor:
+    def mixed(self, x: Tensor, recorded: Tensor, picture: Picture) -> Tensor:
         """x inside the mask, the recorded tensor outside."""
-        return torch.where(self.inside_pixels(x, patch), x, recorded.to(x))
+        return torch.where(picture.spread(self.inside).to(x.device), x, recorded.to(x))

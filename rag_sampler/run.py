@@ -12,6 +12,7 @@ from .attention import Streams
 from .binding import Binding, BoundRegion
 from .cost import plain_cost, streams_cost
 from .features import DOUBLE, SINGLE, Recording
+from .picture import Picture
 from .refinement import GuidedPicture, Refinement, lay_out
 from .regions import LayoutError, bound_tokens, guided_tokens
 from .replay import Replay
@@ -63,8 +64,7 @@ class Run:
 
     bound: tuple[BoundRegion, ...]
     guided: tuple[GuidedPicture, ...]
-    size: tuple[int, int]
-    patch: int
+    picture: Picture
     blocks: dict[str, int] | None
     hidden: int = 0
     family: str = ""
@@ -84,17 +84,6 @@ class Run:
     warned: set[str] = field(default_factory=set)
 
     @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of the picture's image tokens."""
-        return -(-self.size[0] // self.patch), -(-self.size[1] // self.patch)
-
-    @property
-    def tokens(self) -> int:
-        """Image tokens of the picture."""
-        rows, columns = self.grid
-        return rows * columns
-
-    @property
     def appended_tokens(self) -> int:
         """The most tokens that a refinement adds to a forward: texts, and the second image stream."""
         states = any(region.features for region in self.bound)
@@ -103,7 +92,7 @@ class Run:
             refinement = guided.refinement
             forks = refinement.published if refinement.delta < 1 else states and not guided.regional_only
             least = FAMILIES[self.family].least_text
-            return sum(max(least, t.shape[1]) for t in refinement.texts) + forks * self.tokens
+            return sum(max(least, t.shape[1]) for t in refinement.texts) + forks * self.picture.tokens
 
         return max(map(added, self.guided), default=0)
 
@@ -111,7 +100,7 @@ class Run:
         """Memory of the states that one step keeps at most, for a batch of so many pictures."""
         tokens = sum(region.tokens.count for region in self.bound if region.features)
         if self.replay is not None and self.blocks is not None:
-            tokens += self.tokens
+            tokens += self.picture.tokens
         if not tokens:
             return 0
         states = 1 + sum(self.blocks.values())
@@ -156,15 +145,17 @@ class Step:
     paste: tuple[Recording, ...] = ()
     parts: dict[object, tuple[Recording | None, object]] | None = None
 
-    def chunk(
-        self, branch: int, entry: object, rows: int, columns: int
-    ) -> tuple[int, object, Recording | None]:
-        """What features.Forward has to know of a chunk of a batch of rows × columns tokens."""
+    def chunk(self, branch: int, entry: object, picture: Picture) -> tuple[int, object, Recording | None]:
+        """What features.Forward has to know of a chunk of a batch of such pictures."""
         record = self.record
         if self.parts is not None:
             record, entry = self.parts.get(entry, (None, entry))
         box = record.region.box if record else None
-        return branch, entry, record if box and (box.height, box.width) == (rows, columns) else None
+        return (
+            branch,
+            entry,
+            record if box and (box.height, box.width) == (picture.rows, picture.columns) else None,
+        )
 
 
 def lay_out_run(model, specs: tuple, noise: Tensor, sigmas: Tensor, continues: bool) -> Run:
@@ -173,9 +164,7 @@ def lay_out_run(model, specs: tuple, noise: Tensor, sigmas: Tensor, continues: b
     continues: whether the run goes on with an earlier one, whose first steps are done.
     """
     sampling = model.get_model_object("model_sampling")
-    patch = patch_size(model.model)
-    width, height = (size * 16 // patch for size in (noise.shape[-1], noise.shape[-2]))
-    rows, columns = -(-noise.shape[-2] // patch), -(-noise.shape[-1] // patch)
+    picture = Picture.of_latent(noise, model)
     supported = adapted(model)
     network = model.model.diffusion_model
     blocks = {DOUBLE: len(network.double_blocks), SINGLE: len(network.single_blocks)} if supported else None
@@ -187,23 +176,22 @@ def lay_out_run(model, specs: tuple, noise: Tensor, sigmas: Tensor, continues: b
                 window = tuple(
                     float(sampling.percent_to_sigma(p)) for p in (spec.start_percent, spec.end_percent)
                 )
-                cells = guided_tokens(spec.regions, width, height)
-                guided.append(lay_out(spec, cells, rows, columns, window, texts))
-                messages += advice.on_tokens(spec.node, spec.regions, cells, rows * columns)
-                messages += advice.on_cells(guided[-1], rows * columns)
+                cells = guided_tokens(spec.regions, picture)
+                guided.append(lay_out(spec, cells, picture, window, texts))
+                messages += advice.on_tokens(spec.node, spec.regions, cells, picture.tokens)
+                messages += advice.on_cells(guided[-1], picture.tokens)
                 texts += len(spec.regions)
             elif isinstance(spec, Binding) and not continues:
                 until = float(sigmas[min(spec.steps, len(sigmas) - 1)])
-                boxes = bound_tokens(spec.regions, width, height)
-                messages += advice.on_tokens(spec.node, spec.regions, boxes, rows * columns)
+                boxes = bound_tokens(spec.regions, picture)
+                messages += advice.on_tokens(spec.node, spec.regions, boxes, picture.tokens)
                 for tokens in boxes:
-                    bound.append(BoundRegion(len(bound), tokens, until, spec.features and supported, patch))
+                    bound.append(BoundRegion(len(bound), tokens, until, spec.features and supported, picture))
         except LayoutError as error:
             raise LayoutError(f"{spec.node}: {error}") from None
     hidden = network.hidden_size if supported else 0
     positions = bool(getattr(getattr(network, "params", None), "txt_ids_dims", ()))
-    size = tuple(noise.shape[-2:])
-    run = Run(tuple(bound), tuple(guided), size, patch, blocks, hidden, family(model), positions)
+    run = Run(tuple(bound), tuple(guided), picture, blocks, hidden, family(model), positions)
     run.advice = tuple(messages)
     if continues and any(isinstance(spec, Binding) for spec in specs):
         logging.info(
@@ -214,24 +202,18 @@ def lay_out_run(model, specs: tuple, noise: Tensor, sigmas: Tensor, continues: b
     return run
 
 
-def patch_size(model) -> int:
-    """Latent pixels to a token's side; 2 (16 pixels of the picture) where a model does not say."""
-    patch = getattr(model.diffusion_model, "patch_size", 2)
-    return patch if isinstance(patch, int) else patch[-1]
-
-
 def report(run: Run, steps: int, name: str) -> str:
     """One line on what a run did."""
     parts = [name]
     if run.bound:
-        share = sum(region.tokens.count for region in run.bound) / run.tokens
+        share = sum(region.tokens.count for region in run.bound) / run.picture.tokens
         features = "with" if any(region.features for region in run.bound) else "without"
         parts.append(
             f"{len(run.bound)} regions ({share:.0%} of the tokens) bound at {len(run.bound_sigmas)} of {steps} "
             f"steps {features} features"
         )
     for guided in run.guided:
-        share = sum(len(cell) for cell in guided.cells) / run.tokens
+        share = sum(len(cell) for cell in guided.cells) / run.picture.tokens
         parts.append(
             f"{len(guided.cells)} cells ({share:.0%} of the tokens) refined with delta {guided.refinement.delta:g} "
             f"in {run.hits} of {sum(run.blocks.values())} blocks, {run.streams} image streams"

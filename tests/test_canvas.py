@@ -9,6 +9,7 @@ from rag_pack.nodes.canvas import RAGRegionCanvas
 from rag_pack.nodes.layout import RAGLayoutPreview
 from rag_pack.rag_sampler.canvas import drawn_regions, read_drawing, read_linked
 from rag_pack.rag_sampler.layout import Box, LayoutError
+from rag_pack.rag_sampler.picture import Picture
 from rag_pack.rag_sampler.preview import color, draw_layout
 from rag_pack.rag_sampler.regions import Region
 from test_nodes import CLIP, said
@@ -33,7 +34,7 @@ def told(output) -> dict:
 
 def boxes(output, size: int = 256) -> list[tuple[int, ...]]:
     """The bound tokens of the regions: left, top, right, bottom."""
-    found = [region.shape.bound_tokens(size, size) for region in output[0]]
+    found = [region.shape.bound_tokens(Picture.of_pixels(size, size)) for region in output[0]]
     return [(box.x0, box.y0, box.x1, box.y1) for box in found]
 
 
@@ -53,7 +54,7 @@ def test_a_drawing_is_read_as_the_page_reads_it(case):
 
 def test_tokens_and_colours_are_those_of_the_page():
     for case in VECTORS["tokens"]:
-        box = Box(*case["box"]).bound_tokens(*case["size"])
+        box = Box(*case["box"]).bound_tokens(Picture.of_pixels(*case["size"]))
         assert [box.x0, box.y0, box.x1, box.y1] == case["tokens"]
     assert ["#{:02x}{:02x}{:02x}".format(*color(i)) for i in range(40)] == VECTORS["colors"]
 

@@ -9,8 +9,9 @@ import torch
 from rag_pack.rag_sampler.binding import Binding, BoundRegion
 from rag_pack.rag_sampler.engine import add_spec
 from rag_pack.rag_sampler.layout import Box, Cell, TokenBox
+from rag_pack.rag_sampler.picture import Picture
 from rag_pack.rag_sampler.refinement import Refinement
-from rag_pack.rag_sampler.regions import Region, TokenRegion, spread
+from rag_pack.rag_sampler.regions import Region, TokenRegion
 from rag_pack.rag_sampler.repaint import NewRegion, repaint
 from rag_pack.rag_sampler.sampling import Settings
 from rag_pack.rag_sampler.sampling import sample as generate
@@ -265,7 +266,7 @@ def test_repaint_with_a_control(model, texts, controls):
         return repaint(model, prior, region, prompt, negative, settings)["samples"]
 
     inherited = painted(conditioning(texts, "H1"))
-    outside = ~spread(inside, 2, 16, 24)
+    outside = ~Picture(16, 24).spread(inside)
     assert torch.equal(inherited[..., outside], prior["samples"][..., outside])
     same = apply(conditioning(texts, "H1", guidance=6.0), controls[0], hint())[0]
     torch.testing.assert_close(inherited, painted(same), rtol=0, atol=1e-5)
@@ -293,10 +294,10 @@ def test_repaint_crops_every_hint_of_the_region_that_it_makes_alone(model, texts
 
 
 def test_an_inpainting_latent_is_cropped_for_a_region_made_alone(texts):
-    region = BoundRegion(0, TokenRegion(TokenBox(2, 6, 4, 8)), 0.0, False, 2)
+    region = BoundRegion(0, TokenRegion(TokenBox(2, 6, 4, 8)), 0.0, False, Picture(16, 24))
     latent, mask = noise_for(16, 24), hint()[..., 0][:, None]
     ((_, options),) = region.prompt(
-        conditioning(texts, "H0"), latent.shape, {"concat_latent_image": latent, "concat_mask": mask}
+        conditioning(texts, "H0"), {"concat_latent_image": latent, "concat_mask": mask}
     )
     assert torch.equal(options["concat_latent_image"], in_box(latent))
     assert torch.equal(options["concat_mask"], mask[..., PIXELS[0], PIXELS[1]])

@@ -6,6 +6,7 @@ import pytest
 import torch
 from rag_pack.rag_sampler.engine import add_spec
 from rag_pack.rag_sampler.layout import Cell, parse_split_ratio
+from rag_pack.rag_sampler.picture import Picture
 from rag_pack.rag_sampler.refinement import Refinement
 from rag_pack.rag_sampler.regions import Region
 from tiny import basic_guider, conditioning, noise_for, run, sample, schedule
@@ -35,7 +36,7 @@ def test_equals_the_direct_implementation(model, texts, seed):
             parse_split_ratio(random_ratio(chance)),
             (2 * chance.randint(6, 14), 2 * chance.randint(6, 14)),
         )
-        grids = [cell.guided_tokens(size[1] * 8, size[0] * 8) for cell in cells]
+        grids = [cell.guided_tokens(Picture(*size)) for cell in cells]
         if all(grid.area for grid in grids):
             break
     delta = chance.choice([0.1, 0.3, 0.6, 1.0])

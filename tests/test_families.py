@@ -3,6 +3,7 @@
 import families
 import pytest
 import torch
+from rag_pack.nodes.repaint import RAGRepaint
 from rag_pack.rag_sampler import trajectory
 from rag_pack.rag_sampler.binding import Binding
 from rag_pack.rag_sampler.engine import add_spec
@@ -142,6 +143,24 @@ def test_repaint_changes_the_masked_tokens_alone(family):
     assert torch.equal(result["samples"][..., ~pixels], prior["samples"][..., ~pixels])
     assert (result["samples"] - prior["samples"])[..., pixels].abs().mean() > 0.1
     assert trajectory.KEY in result  # beside the record
+
+
+@pytest.mark.parametrize("name", ["FLUX.1-dev", "FLUX.2-dev"])
+def test_the_repaint_node_paints_the_masked_pixels(name, tmp_path):
+    """A latent pixel is 8 pixels of the picture on FLUX.1, and 16 on FLUX.2."""
+    model = families.load(name, tmp_path)
+    base, settings = families.conditioning(1), (0, STEPS, 1.0, "euler", "simple")
+    latent = {"samples": torch.zeros_like(families.noise(model, ROWS, COLUMNS))}
+    prior = sample_latent(model, latent, base, base, Settings(*settings), keep_for_repaint=True)
+    mask = torch.zeros(1, 16 * ROWS, 16 * COLUMNS)
+    mask[:, 16:64, 32:96] = 1
+    painted, used = RAGRepaint.execute(
+        model, prior, mask, base, base, 1.0, *settings, 2, 0, True, conditioning=families.conditioning(3)
+    ).result
+    assert torch.equal(used, mask)
+    side = prior["samples"].shape[-1] // COLUMNS
+    changed = (painted["samples"] != prior["samples"]).any(1)[0]
+    assert torch.equal(changed, mask[0, :: 16 // side, :: 16 // side] > 0)
 
 
 @pytest.mark.feature("reference latent (Kontext)", "Hard Binding")

@@ -15,6 +15,7 @@ from rag_pack.rag_sampler.layout import (
     parse_split_ratio,
     split_prompts,
 )
+from rag_pack.rag_sampler.picture import Picture
 from rag_pack.rag_sampler.regions import Mask, Region, bound_tokens, guided_tokens
 from tiny import GOLDEN, REPO
 
@@ -42,7 +43,7 @@ def test_cells_are_the_published_tokens(case):
         if isinstance(published, dict):  # the published code fails at sizes that are no multiple of 16
             continue
         width, height = map(int, size.split("x"))
-        boxes = [cell.guided_tokens(width, height) for cell in cells]
+        boxes = [cell.guided_tokens(Picture.of_pixels(width, height)) for cell in cells]
         assert [[b.y0, b.y1, b.x0, b.x1] if b.area else None for b in boxes] == published
 
 
@@ -56,7 +57,7 @@ def test_boxes_are_the_published_tokens(case):
         with pytest.raises(LayoutError, match="leaves the image"):
             Box(*values)
         return
-    tokens, box = case["tokens"], Box(*values).bound_tokens(case["width"], case["height"])
+    tokens, box = case["tokens"], Box(*values).bound_tokens(Picture.of_pixels(case["width"], case["height"]))
     assert (box.x0, box.y0, box.width, box.height) == (tokens["x0"], tokens["y0"], tokens["w"], tokens["h"])
 
 
@@ -98,7 +99,7 @@ def test_an_unreadable_ratio_shows_the_place_and_an_example(ratio, message):
 
 
 def test_six_equal_columns_tile_exactly():
-    boxes = [cell.guided_tokens(192, 128) for cell in parse_split_ratio("1,1,1,1,1,1")]
+    boxes = [cell.guided_tokens(Picture.of_pixels(192, 128)) for cell in parse_split_ratio("1,1,1,1,1,1")]
     assert [(box.x0, box.x1) for box in boxes] == [(0, 2), (2, 4), (4, 6), (6, 8), (8, 10), (10, 12)]
 
 
@@ -129,23 +130,26 @@ def test_a_box_outside_the_image_is_refused(values, message):
 
 
 def test_rounded_decimals_may_reach_over_the_border():
-    assert Box(0.334, 0, 0.667, 1).bound_tokens(768, 768) == TokenBox(0, 48, 16, 48)
+    assert Box(0.334, 0, 0.667, 1).bound_tokens(Picture.of_pixels(768, 768)) == TokenBox(0, 48, 16, 48)
 
 
 def test_touching_boxes_touch_when_they_guide():
-    left, right = Box(0, 0, 0.5, 1).guided_tokens(1008, 512), Box(0.5, 0, 0.5, 1).guided_tokens(1008, 512)
+    left, right = (
+        Box(0, 0, 0.5, 1).guided_tokens(Picture.of_pixels(1008, 512)),
+        Box(0.5, 0, 0.5, 1).guided_tokens(Picture.of_pixels(1008, 512)),
+    )
     assert (left.x1, right.x0, right.x1) == (31, 31, 63)
 
 
 def test_a_size_that_is_no_multiple_of_16_keeps_its_last_token():
-    assert Cell(0.5, 0, 1, 1).guided_tokens(248, 256) == TokenBox(0, 16, 7, 16)
+    assert Cell(0.5, 0, 1, 1).guided_tokens(Picture.of_pixels(248, 256)) == TokenBox(0, 16, 7, 16)
 
 
 def test_a_region_under_one_token_is_named():
     regions = (Region(Box(0, 0, 0.5, 0.5), []), Region(Box(0.5, 0.5, 0.01, 0.5), [], "a red ball"))
     for rasterise in (bound_tokens, guided_tokens):
         with pytest.raises(LayoutError) as error:
-            rasterise(regions, 512, 256)
+            rasterise(regions, Picture.of_pixels(512, 256))
         assert 'region 2 of 2 ("a red ball") is 5 × 128 pixels' in str(error.value)
         assert "0.031 of the width, 0.062 of the height" in str(error.value)
 
@@ -153,7 +157,7 @@ def test_a_region_under_one_token_is_named():
 def test_a_mask_covers_the_tokens_that_are_more_than_half_white():
     pixels = torch.zeros(64, 96)
     pixels[16:40, 32:57] = 1  # rows: a whole token and a half one; columns: a whole token and 9 of 16 pixels
-    (tokens,) = bound_tokens((Region(Mask(pixels), []),), 96, 64)
+    (tokens,) = bound_tokens((Region(Mask(pixels), []),), Picture.of_pixels(96, 64))
     assert tokens.box == TokenBox(1, 2, 2, 4)
     assert tokens.own.tolist() == [[True, True]]
 
@@ -162,20 +166,20 @@ def test_an_l_shaped_mask_owns_an_l():
     pixels = torch.zeros(48, 48)
     pixels[:, :16] = 1
     pixels[32:, :] = 1
-    (tokens,) = bound_tokens((Region(Mask(pixels), []),), 96, 96)
+    (tokens,) = bound_tokens((Region(Mask(pixels), []),), Picture.of_pixels(96, 96))
     assert tokens.own.int().tolist() == [[1, 1, 0, 0, 0, 0]] * 4 + [[1] * 6] * 2
 
 
 def test_a_mask_is_not_stretched_where_the_size_is_no_multiple_of_16():
     pixels = torch.zeros(136, 200)
     pixels[:, 100:] = 1
-    (tokens,) = bound_tokens((Region(Mask(pixels), []),), 200, 136)
+    (tokens,) = bound_tokens((Region(Mask(pixels), []),), Picture.of_pixels(200, 136))
     assert tokens.box == TokenBox(0, 9, 6, 13)  # 12 of 16 columns of token 6 are white
 
 
 def test_a_mask_without_a_token_is_refused():
     with pytest.raises(LayoutError, match="covers no token of this 256 × 256 picture"):
-        bound_tokens((Region(Mask(torch.full((256, 256), 0.4)), []),), 256, 256)
+        bound_tokens((Region(Mask(torch.full((256, 256), 0.4)), []),), Picture.of_pixels(256, 256))
 
 
 def test_layouts_need_neither_torch_nor_comfyui():

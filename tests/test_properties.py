@@ -11,6 +11,7 @@ from rag_pack.nodes.canvas import RAGRegionCanvas
 from rag_pack.nodes.regions import RAGSplitRatioLayout
 from rag_pack.rag_sampler.canvas import drawn_regions, read_drawing, read_linked, write_drawing
 from rag_pack.rag_sampler.layout import Box, LayoutError, parse_split_ratio, split_prompts
+from rag_pack.rag_sampler.picture import Picture
 from rag_pack.rag_sampler.planner import Plan, PlanError, read_plan
 from rag_pack.rag_sampler.preview import draw_layout, region_mask
 from rag_pack.rag_sampler.refinement import Refinement, lay_out
@@ -136,9 +137,9 @@ def test_cells_tile_the_picture(ratio, width, height):
     """Every token of the picture lies in exactly one cell, for guiding and for binding alike."""
     cells = parse_split_ratio(ratio[0])
     assert len(cells) == ratio[1]
-    guided = [cell.guided_tokens(width, height) for cell in cells]
+    guided = [cell.guided_tokens(Picture.of_pixels(width, height)) for cell in cells]
     assert (count(guided, width, height) == 1).all()
-    assert guided == [cell.bound_tokens(width, height) for cell in cells]
+    assert guided == [cell.bound_tokens(Picture.of_pixels(width, height)) for cell in cells]
 
 
 @examples(500)
@@ -155,7 +156,7 @@ def test_a_box_becomes_tokens_inside_the_picture_or_an_error_that_names_it(x, y,
         return
     for tokenise in (bound_tokens, guided_tokens):
         try:
-            (found,) = tokenise((Region(box, [], "a fox"),), width, height)
+            (found,) = tokenise((Region(box, [], "a fox"),), Picture.of_pixels(width, height))
         except LayoutError as error:
             assert str(error).startswith('region 1 of 1 ("a fox") is ')
             left, top, right, bottom = box.edges
@@ -172,16 +173,18 @@ def test_a_box_becomes_tokens_inside_the_picture_or_an_error_that_names_it(x, y,
 def test_regions_become_masks_and_masks_the_same_tokens(regions, width, height):
     """The mask of a region, drawn in as a region, has the region's tokens; all together have those of each."""
     try:
-        tokens = bound_tokens(regions, width, height)
+        tokens = bound_tokens(regions, Picture.of_pixels(width, height))
     except LayoutError:
         assume(False)
     together = torch.zeros(-(-height // 16), -(-width // 16), dtype=torch.bool)
     for number, before in enumerate(tokens, 1):
         mask = region_mask(regions, width, height, number)
-        (after,) = bound_tokens((Region(Mask(mask), []),), width, height)
+        (after,) = bound_tokens((Region(Mask(mask), []),), Picture.of_pixels(width, height))
         assert torch.equal(grid(after, width, height), grid(before, width, height))
         together |= grid(before, width, height)
-    (union,) = bound_tokens((Region(Mask(region_mask(regions, width, height)), []),), width, height)
+    (union,) = bound_tokens(
+        (Region(Mask(region_mask(regions, width, height)), []),), Picture.of_pixels(width, height)
+    )
     assert torch.equal(grid(union, width, height), together)
 
 
@@ -190,11 +193,11 @@ def test_regions_become_masks_and_masks_the_same_tokens(regions, width, height):
 def test_every_token_is_guided_by_its_last_region_or_by_none(regions, width, height):
     regions = tuple(Region(r.shape, [[torch.zeros(1, 1, 1), {}]]) for r in regions)
     try:
-        tokens = guided_tokens(regions, width, height)
+        tokens = guided_tokens(regions, Picture.of_pixels(width, height))
     except LayoutError:
         assume(False)
     rows, columns = -(-height // 16), -(-width // 16)
-    picture = lay_out(Refinement(regions, 1.0), tokens, rows, columns, (1.0, 0.0), 0)
+    picture = lay_out(Refinement(regions, 1.0), tokens, Picture.of_pixels(width, height), (1.0, 0.0), 0)
     shared = torch.cat([*picture.cells, picture.rest])
     assert torch.equal(shared.sort().values, torch.arange(rows * columns))
     grids = [grid(each, width, height).flatten() for each in tokens]
@@ -207,12 +210,12 @@ def test_every_token_is_guided_by_its_last_region_or_by_none(regions, width, hei
 @given(masks(), small_sizes, small_sizes, st.integers(0, 12))
 def test_a_repaint_mask_grows_or_names_what_it_misses(mask, width, height, grow):
     try:
-        inside = mask_tokens(mask.pixels, width, height, grow)
+        inside = mask_tokens(mask.pixels, Picture.of_pixels(width, height), grow)
     except ValueError as error:
         assert str(error).startswith("mask ")
         return
     assert inside.shape == (-(-height // 16), -(-width // 16)) and inside.any()
-    assert (mask_tokens(mask.pixels, width, height, grow + 1) | ~inside).all()
+    assert (mask_tokens(mask.pixels, Picture.of_pixels(width, height), grow + 1) | ~inside).all()
 
 
 @examples(300)
@@ -229,7 +232,9 @@ def test_a_split_ratio_is_cells_or_a_refusal(text):
         return
     for left, top, right, bottom in (cell.edges for cell in cells):
         assert 0 <= left <= right <= 1 and 0 <= top <= bottom <= 1
-    assert (count([cell.guided_tokens(1024, 1024) for cell in cells], 1024, 1024) == 1).all()
+    assert (
+        count([cell.guided_tokens(Picture.of_pixels(1024, 1024)) for cell in cells], 1024, 1024) == 1
+    ).all()
 
 
 @examples(300)

@@ -11,6 +11,7 @@ from rag_pack.nodes.repaint import RAGRepaint
 from rag_pack.rag_sampler import trajectory
 from rag_pack.rag_sampler.binding import Binding
 from rag_pack.rag_sampler.layout import Box, Cell
+from rag_pack.rag_sampler.picture import Picture
 from rag_pack.rag_sampler.refinement import Refinement
 from rag_pack.rag_sampler.regions import Region
 from rag_pack.rag_sampler.repaint import NewRegion, mask_tokens, repaint
@@ -77,9 +78,9 @@ def test_masks_are_the_published_tokens(case):
     white = torch.from_numpy((pixels <= 128).astype(np.float32))  # published: black is painted anew
     if "error" in case:
         with pytest.raises(ValueError, match="mask is empty|mask covers no token"):
-            mask_tokens(white, case["width"], case["height"], grow=10)
+            mask_tokens(white, Picture.of_pixels(case["width"], case["height"]), grow=10)
         return
-    inside = mask_tokens(white, case["width"], case["height"], grow=10)
+    inside = mask_tokens(white, Picture.of_pixels(case["width"], case["height"]), grow=10)
     box, name = case["bbox_tokens"], f"{case['mask']}-{case['width']}x{case['height']}"
     published = torch.zeros_like(inside)
     rows = torch.tensor([[cell == "1" for cell in row] for row in case["rows"]])

@@ -1,0 +1,87 @@
+"""The tokens of a picture: how many rows and columns of them a latent has, and where each lies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import ceil
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .layout import TokenBox
+
+TOKEN_PIXELS = 16
+"""Side of one image token in pixels, for the families that the layouts of nodes are drawn for."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A latent as the model's tokens see it.
+
+    height, width: in latent pixels; a side that the patch does not divide is padded by the model.
+    patch: latent pixels to a token's side; scale: pixels of the picture to a latent pixel's side.
+    """
+
+    height: int
+    width: int
+    patch: int = 2
+    scale: int = TOKEN_PIXELS // 2
+
+    @classmethod
+    def of_latent(cls, latent: Tensor, model) -> Picture:
+        """The picture of a latent [..., height, width] of a MODEL."""
+        scale = getattr(model.get_model_object("latent_format"), "spacial_downscale_ratio", cls.scale)
+        return cls(*latent.shape[-2:], patch_size(model.model.diffusion_model), scale)
+
+    @classmethod
+    def of_pixels(cls, width: int, height: int) -> Picture:
+        """A picture in pixels, each of them a latent pixel."""
+        return cls(height, width, TOKEN_PIXELS, 1)
+
+    @property
+    def rows(self) -> int:
+        return ceil(self.height / self.patch)
+
+    @property
+    def columns(self) -> int:
+        return ceil(self.width / self.patch)
+
+    @property
+    def tokens(self) -> int:
+        return self.rows * self.columns
+
+    @property
+    def token_pixels(self) -> int:
+        """A token's side in pixels of the picture."""
+        return self.patch * self.scale
+
+    @property
+    def in_pixels(self) -> Picture:
+        """The same tokens over the picture's own pixels."""
+        return Picture(self.height * self.scale, self.width * self.scale, self.token_pixels, 1)
+
+    def like(self, latent: Tensor) -> Picture:
+        """The picture of another latent [..., height, width] of the same model: a region's crop, a reference."""
+        return replace(self, height=latent.shape[-2], width=latent.shape[-1])
+
+    def slices(self, box: TokenBox) -> tuple[slice, slice]:
+        """The rows and columns of latent pixels in a box of tokens."""
+        p = self.patch
+        return slice(box.y0 * p, min(box.y1 * p, self.height)), slice(box.x0 * p, min(box.x1 * p, self.width))
+
+    def crop(self, latent: Tensor, box: TokenBox) -> Tensor:
+        """The part of a latent [..., height, width] in a box of tokens, as a view."""
+        rows, columns = self.slices(box)
+        return latent[..., rows, columns]
+
+    def spread(self, values: Tensor) -> Tensor:
+        """A value for each token [rows, columns] as one for each latent pixel [height, width]."""
+        p = self.patch
+        return values.repeat_interleave(p, 0).repeat_interleave(p, 1)[: self.height, : self.width]
+
+
+def patch_size(network) -> int:
+    """Latent pixels to a token's side; 2 (16 pixels of the picture) where a network does not say."""
+    patch = getattr(network, "patch_size", 2)
+    return patch if isinstance(patch, int) else patch[-1]

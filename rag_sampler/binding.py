@@ -3,7 +3,7 @@
 Every sampler is elementwise in the latent, the history of predictions and the noise, so that replacing the
 prediction is the published paste of the regional latent, for every sampler. A region is run on its crop of the
 current picture, at its own size, with its own prompt; its states inside the transformer are pasted into the
-main pass as well (rag_sampler/features.py), so that the rest of the picture sees the bound object.
+main pass as well (rag_sampler/networks/states.py), so that the rest of the picture sees the bound object.
 """
 
 from __future__ import annotations

@@ -19,17 +19,16 @@ from math import ceil
 import comfy.samplers
 import torch
 from comfy.patcher_extension import WrappersMP
-from torch import Tensor
 
-from . import advice, lora_hooks
+from . import advice, lora_hooks, networks
 from .attention import install_override
 from .binding import ORIGIN, REGION, Binding
-from .features import SINGLE, Forward, Recording, install_hooks
+from .networks.states import Forward, Recording
 from .prompts import TEXTS, add_original, add_regions
 from .refinement import Refinement
 from .regions import owners
 from .replay import ORIGINAL, Replay
-from .run import FAMILIES, Run, Step, adapted, family, lay_out_run, report
+from .run import Run, Step, lay_out_run, report
 from .trajectory import Recorder
 
 KEY = "rag"
@@ -43,10 +42,10 @@ them: core's TorchCompileModel compares no transformer_options, but it does comp
 
 def add_spec(model, spec: Binding | Refinement | Recorder | Replay):
     """A clone of the MODEL that also does what the spec says; raises ValueError where its family cannot."""
-    if isinstance(spec, Refinement) and not adapted(model):
+    if isinstance(spec, Refinement) and networks.of(model) is None:
         raise ValueError(
-            f"this model is of the family {family(model)}, for which Soft Refinement has no adapter; "
-            f"supported: {'; '.join(f.name for f in FAMILIES.values())}. Hard Binding works with every image model"
+            f"this model is of the family {networks.name_of(model)}, for which Soft Refinement has no adapter; "
+            f"supported: {'; '.join(family.name for family in networks.FAMILIES)}. Hard Binding works with every image model"
         )
     hooks = lora_hooks.of_spec(spec)
     if hooks and model.is_dynamic():
@@ -110,7 +109,7 @@ def _outer_sample(executor, noise, latent_image, sampler, sigmas, *args, **kwarg
         )
     if run.refining and run.hits == 0:
         raise RuntimeError(_NO_EFFECT)
-    logging.info("RAG: %s", report(run, len(sigmas) - 1, family(model)))
+    logging.info("RAG: %s", report(run, len(sigmas) - 1, networks.name_of(model)))
     return result
 
 
@@ -251,55 +250,42 @@ def _apply_model(
 ):
     texts = kwargs.pop(TEXTS, None)
     step: Step | None = transformer_options.get(STEP)
-    if step is None or step.run.blocks is None:
+    if step is None or step.run.network is None:
         return executor(x, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
     run, options = step.run, transformer_options.copy()
     picture = run.picture.like(x)
     whole = picture == run.picture
     chunks = zip(options["cond_or_uncond"], options["uuids"], strict=True)
     entries = tuple(step.chunk(branch, entry, picture) for branch, entry in chunks)
-    forward = Forward(picture.rows, picture.columns, entries, step.paste if whole else ())
-    forward.text_positions = run.text_positions
+    forward = Forward(run.network, picture, entries, step.paste if whole else ())
     text = c_crossattn.shape[1]
-    references = sum(picture.like(latent).tokens for latent in kwargs.get("ref_latents") or ())
+    references = run.network.references(kwargs, picture)
     if step.refinement is not None and texts is not None:
         if whole:
             c_crossattn, forward.streams = step.refinement.streams(
                 c_crossattn, texts, references, bool(forward.paste), x.device
             )
-            control = _control_on_fork(control, forward, run.blocks[SINGLE])
+            if forward.streams.forked and control is not None:
+                family = run.network.family
+                control = family.control_on_fork(
+                    control, forward.streams.image, run.network.blocks[family.fork]
+                )
         else:
             run.warn(
                 "a base prompt with an area of its own is not refined; regions guide the whole picture only"
             )
     run.count(x.shape[0], text, picture.tokens + references, forward.streams, step.parts is not None)
     install_override(options, forward.streams)
-    install_hooks(options, forward, run.blocks)
+    run.network.family.install(options, forward)
     out = executor(x, t, c_concat, c_crossattn, control, options, **{MARK: True}, **kwargs)
     if forward.streams is not None:
         _check_hits(run, forward)
     return out
 
 
-def _control_on_fork(control: dict | None, forward: Forward, blocks: int) -> dict | None:
-    """Let a ControlNet's additions to the single blocks reach the second image stream too, which ends in the last."""
-    if control is None or not forward.streams.forked or not control.get("output"):
-        return control
-    image = forward.streams.image
-
-    def twice(add: Tensor | None) -> Tensor | None:
-        if add is None:
-            return None
-        padded = torch.nn.functional.pad(add, (0, 0, 0, image - add.shape[1]))
-        return torch.cat((padded, padded), 1)
-
-    output = control["output"]
-    return {**control, "output": [twice(add) if i + 1 < blocks else add for i, add in enumerate(output)]}
-
-
 def _check_hits(run: Run, forward: Forward) -> None:
     """Soft Refinement that nothing reads must not pass for one that works."""
-    hits, expected = forward.streams.hits, sum(run.blocks.values())
+    hits, expected = forward.streams.hits, run.network.layers
     run.streams = max(run.streams, 1 + forward.streams.forked)
     if hits == 0 and run.hits == 0:
         raise RuntimeError(_NO_EFFECT)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import comfy.sampler_helpers
-import torch
 from comfy.conds import CONDList
 from comfy.sampler_helpers import convert_cond
-from torch import Tensor
 
 from .binding import Binding
 from .refinement import Refinement
 from .regions import describe
 from .replay import ORIGINAL
-from .run import FAMILIES, Run
+from .run import Run
 
 TEXTS = "rag_texts"
 """The model condition that brings the regional texts to APPLY_MODEL."""
@@ -42,14 +40,9 @@ def add_regions(model, conds: dict[str, list], run: Run, specs: tuple) -> dict[s
         region.adopt_controls(conds)
         entries += region.entries(bases[0], convert_cond(regions[i].conditioning))
     if texts:
-        texts = [_padded(text, FAMILIES[run.family].least_text) for text in texts]
+        texts = [run.network.padded(text) for text in texts]
         positive = [{**c, "model_conds": {**c["model_conds"], TEXTS: CONDList(texts)}} for c in positive]
     return {**conds, role: [*positive, *entries]}
-
-
-def _padded(text: Tensor, least: int) -> Tensor:
-    """A text [1, T, C], with zeros at its start up to the least length, as ComfyUI pads the base prompt's."""
-    return torch.nn.functional.pad(text, (0, 0, max(0, least - text.shape[1]), 0))
 
 
 def add_original(model, conds: dict[str, list], run: Run, trajectory) -> dict[str, list]:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from . import advice
+from . import advice, networks
 from .attention import Streams
 from .binding import Binding, BoundRegion
 from .cost import plain_cost, streams_cost
-from .features import DOUBLE, SINGLE, Recording
+from .networks.network import Network
+from .networks.states import Recording
 from .picture import Picture
 from .refinement import GuidedPicture, Refinement, lay_out
 from .regions import LayoutError, bound_tokens, guided_tokens
@@ -19,44 +20,11 @@ from .replay import Replay
 from .trajectory import Recorder
 
 
-@dataclass(frozen=True)
-class Family:
-    """What the engine has to know of a family of models whose blocks it can hook.
-
-    least_text: tokens that its texts are padded to, at their start.
-    """
-
-    name: str
-    least_text: int = 0
-
-
-FAMILIES = {
-    "Flux": Family("FLUX.1 (dev, schnell, Krea, Kontext, Fill and their fine-tunes)"),
-    "Flux2": Family("FLUX.2 (dev, Klein)", least_text=512),
-    "Chroma": Family("Chroma"),
-}
-"""Families that Soft Refinement and feature binding know, by ComfyUI's model class."""
-
-
-def adapted(model) -> bool:
-    """Whether the MODEL runs blocks that we know."""
-    return family(model) in FAMILIES
-
-
-def family(model) -> str:
-    """What a MODEL's architecture is called: ComfyUI's class, and a loader's own network if that has no blocks."""
-    name = type(model.model).__name__
-    if name in FAMILIES and not hasattr(model.model.diffusion_model, "double_blocks"):
-        return f"{name} as {type(model.model.diffusion_model).__name__}"
-    return name
-
-
 @dataclass(eq=False)
 class Run:
     """One sampling run: the specs laid out on its picture, and what happened.
 
-    blocks, hidden: of the network, None and 0 without an adapter; family: its class.
-    text_positions: whether the network gives text tokens positions, which begin anew for each region's text.
+    network: None without an adapter.
     replay: a recorded run to go beside this one; original: its specs, laid out on the same picture.
     cost, plain_cost: of the forwards so far, and of the run without regions (cost.py).
     advice: what a user should know of the layout.
@@ -65,10 +33,7 @@ class Run:
     bound: tuple[BoundRegion, ...]
     guided: tuple[GuidedPicture, ...]
     picture: Picture
-    blocks: dict[str, int] | None
-    hidden: int = 0
-    family: str = ""
-    text_positions: bool = False
+    network: Network | None = None
     recorder: Recorder | None = None
     replay: Replay | None = None
     original: Run | None = None
@@ -91,27 +56,24 @@ class Run:
         def added(guided: GuidedPicture) -> int:
             refinement = guided.refinement
             forks = refinement.published if refinement.delta < 1 else states and not guided.regional_only
-            least = FAMILIES[self.family].least_text
-            return sum(max(least, t.shape[1]) for t in refinement.texts) + forks * self.picture.tokens
+            texts = sum(self.network.text_length(text.shape[1]) for text in refinement.texts)
+            return texts + forks * self.picture.tokens
 
         return max(map(added, self.guided), default=0)
 
     def feature_bytes(self, model, batch: int) -> int:
         """Memory of the states that one step keeps at most, for a batch of so many pictures."""
         tokens = sum(region.tokens.count for region in self.bound if region.features)
-        if self.replay is not None and self.blocks is not None:
+        if self.replay is not None and self.network is not None:
             tokens += self.picture.tokens
         if not tokens:
             return 0
-        states = 1 + sum(self.blocks.values())
-        return (
-            batch * tokens * states * model.diffusion_model.hidden_size * model.get_dtype_inference().itemsize
-        )
+        return batch * self.network.state_bytes(tokens, model.get_dtype_inference().itemsize)
 
     def count(self, batch: int, text: int, image: int, streams: Streams | None, of_region: bool) -> None:
         """Add a forward to the cost; text and image: its tokens without those of Soft Refinement."""
-        plain = batch * plain_cost(self.hidden, self.blocks, text, image)
-        self.cost += plain if streams is None else batch * streams_cost(self.hidden, self.blocks, streams)
+        plain = batch * plain_cost(self.network, text, image)
+        self.cost += plain if streams is None else batch * streams_cost(self.network, streams)
         if not of_region:
             self.plain_cost += plain
 
@@ -146,7 +108,7 @@ class Step:
     parts: dict[object, tuple[Recording | None, object]] | None = None
 
     def chunk(self, branch: int, entry: object, picture: Picture) -> tuple[int, object, Recording | None]:
-        """What features.Forward has to know of a chunk of a batch of such pictures."""
+        """What states.Forward has to know of a chunk of a batch of such pictures."""
         record = self.record
         if self.parts is not None:
             record, entry = self.parts.get(entry, (None, entry))
@@ -165,9 +127,7 @@ def lay_out_run(model, specs: tuple, noise: Tensor, sigmas: Tensor, continues: b
     """
     sampling = model.get_model_object("model_sampling")
     picture = Picture.of_latent(noise, model)
-    supported = adapted(model)
-    network = model.model.diffusion_model
-    blocks = {DOUBLE: len(network.double_blocks), SINGLE: len(network.single_blocks)} if supported else None
+    network = networks.of(model)
     bound, guided, texts = [], [], 0
     messages: list[str] = []
     for spec in specs:
@@ -186,19 +146,21 @@ def lay_out_run(model, specs: tuple, noise: Tensor, sigmas: Tensor, continues: b
                 boxes = bound_tokens(spec.regions, picture)
                 messages += advice.on_tokens(spec.node, spec.regions, boxes, picture.tokens)
                 for tokens in boxes:
-                    bound.append(BoundRegion(len(bound), tokens, until, spec.features and supported, picture))
+                    bound.append(
+                        BoundRegion(len(bound), tokens, until, spec.features and network is not None, picture)
+                    )
         except LayoutError as error:
             raise LayoutError(f"{spec.node}: {error}") from None
-    hidden = network.hidden_size if supported else 0
-    positions = bool(getattr(getattr(network, "params", None), "txt_ids_dims", ()))
-    run = Run(tuple(bound), tuple(guided), picture, blocks, hidden, family(model), positions)
+    run = Run(tuple(bound), tuple(guided), picture, network)
     run.advice = tuple(messages)
     if continues and any(isinstance(spec, Binding) for spec in specs):
         logging.info(
             "RAG: this run continues an earlier one; regions are bound in a picture's first steps only"
         )
-    if not supported and any(isinstance(spec, Binding) and spec.features for spec in specs):
-        run.warn(f"features are not bound: there is no adapter for the family {family(model)}; latents are")
+    if network is None and any(isinstance(spec, Binding) and spec.features for spec in specs):
+        run.warn(
+            f"features are not bound: there is no adapter for the family {networks.name_of(model)}; latents are"
+        )
     return run
 
 
@@ -216,7 +178,7 @@ def report(run: Run, steps: int, name: str) -> str:
         share = sum(len(cell) for cell in guided.cells) / run.picture.tokens
         parts.append(
             f"{len(guided.cells)} cells ({share:.0%} of the tokens) refined with delta {guided.refinement.delta:g} "
-            f"in {run.hits} of {sum(run.blocks.values())} blocks, {run.streams} image streams"
+            f"in {run.hits} of {run.network.layers} blocks, {run.streams} image streams"
         )
     if run.replay is not None:
         parts.append("beside a recorded run")

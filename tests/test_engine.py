@@ -536,7 +536,7 @@ def test_a_family_without_an_adapter_is_refused_for_refinement_by_name(texts):
 
 @pytest.mark.feature("family without an adapter", "Hard Binding")
 def test_a_family_without_an_adapter_is_bound_without_features(model, texts, setting, caplog, monkeypatch):
-    monkeypatch.setattr("rag_pack.rag_sampler.run.FAMILIES", {})
+    monkeypatch.setattr("rag_pack.rag_sampler.networks.FAMILIES", ())
     region = regions(texts, (LEFT, "H0"))
     bound = sample(add_spec(model, Binding(region, 2)), *setting)
     assert "features are not bound: there is no adapter for the family Flux" in caplog.text

@@ -1,0 +1,32 @@
+"""Families of networks: one file each, one row here. What the engine asks of them is in network.py."""
+
+from __future__ import annotations
+
+from .flux import CHROMA, FLUX1, FLUX2
+from .network import Family, Network
+
+FAMILIES: tuple[Family, ...] = (FLUX1, FLUX2, CHROMA)
+"""Families that attention methods and the binding of features know."""
+
+
+def of(model) -> Network | None:
+    """The network of a MODEL; None without an adapter, or where a loader put a network of its own in its place."""
+    family = _family(model)
+    return Network.of(family, model.model.diffusion_model) if family and _has_blocks(family, model) else None
+
+
+def name_of(model) -> str:
+    """What a MODEL's architecture is called: ComfyUI's class, and a loader's own network if that has no blocks."""
+    name, family = type(model.model).__name__, _family(model)
+    if family is None or _has_blocks(family, model):
+        return name
+    return f"{name} as {type(model.model.diffusion_model).__name__}"
+
+
+def _family(model) -> Family | None:
+    name = type(model.model).__name__
+    return next((family for family in FAMILIES if name in family.classes), None)
+
+
+def _has_blocks(family: Family, model) -> bool:
+    return all(hasattr(model.model.diffusion_model, name) for name in family.blocks.values())

@@ -1,0 +1,118 @@
+"""FLUX.1, FLUX.2 and Chroma: double blocks on text and image apart, then single blocks on [text | image].
+
+The hooks are ComfyUI's `patches_replace`, chained onto what other packs put there. They show every block's image
+states to the Forward, let the positions of each text begin anew where the family numbers its texts (FLUX.2), and
+carry the second image stream through the single blocks, [text | image | fork].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .network import Family
+from .states import FORWARD, INPUT, Forward
+
+DOUBLE, SINGLE = "double_block", "single_block"
+PREVIOUS = "rag_previous_blocks"
+
+
+def _install(options: dict, forward: Forward) -> None:
+    options[FORWARD] = forward
+    replace = options["patches_replace"] = dict(options.get("patches_replace", {}))
+    options[PREVIOUS] = replace.get("dit", {})
+    ours = {(kind, i): hook for kind, hook in _HOOKS.items() for i in range(forward.network.blocks[kind])}
+    replace["dit"] = {**options[PREVIOUS], **ours}
+
+
+# The hooks run outside compiled graphs and call the block, which is compiled by itself: core's TorchCompileModel
+# drops the guards on transformer_options, so that a graph must never hold what a hook has to do. For the same
+# reason they are there in every forward, and do nothing where there is nothing to do.
+
+
+@torch.compiler.disable(recursive=False)
+def _double_block(args: dict, extra: dict) -> dict:
+    options = args["transformer_options"]
+    forward, number = options[FORWARD], options["block_index"]
+    if number == 0:
+        forward.visit(INPUT, 0, args["img"])
+    args = _restart(args, forward)
+    previous: Callable | None = options[PREVIOUS].get((DOUBLE, number))
+    out = extra["original_block"](args) if previous is None else previous(args, extra)
+    forward.visit(DOUBLE, number, out["img"])
+    return out
+
+
+@torch.compiler.disable(recursive=False)
+def _single_block(args: dict, extra: dict) -> dict:
+    options = args["transformer_options"]
+    forward, number = options[FORWARD], options["block_index"]
+    args = _restart(args, forward)
+    forks = forward.streams is not None and forward.streams.forked
+    if forks:
+        args = _fork(args, forward, first=number == 0)
+    previous: Callable | None = options[PREVIOUS].get((SINGLE, number))
+    out = extra["original_block"](args) if previous is None else previous(args, extra)
+    forward.visit(SINGLE, number, out["img"][:, options["img_slice"][0] :])
+    if forks and number + 1 == options["total_blocks"]:
+        out = {**out, "img": out["img"][:, : -forward.streams.image]}
+    return out
+
+
+@torch.compiler.disable
+def _restart(args: dict, forward: Forward) -> dict:
+    """Let the positions of each text begin anew, where the network gives texts positions."""
+    params = getattr(forward.network.module, "params", None)
+    if forward.streams is None or not getattr(params, "txt_ids_dims", ()):
+        return args
+    if "restarted" not in forward.made:
+        pe, texts = args["pe"], forward.streams.texts
+        own = [torch.arange(count) for count in texts]
+        image = torch.arange(forward.streams.text, pe.shape[2])
+        forward.made["restarted"] = pe[:, :, torch.cat([*own, image]).to(pe.device)]
+    return {**args, "pe": forward.made["restarted"]}
+
+
+@torch.compiler.disable
+def _fork(args: dict, forward: Forward, first: bool) -> dict:
+    """Append the second image stream at the first single block; repeat its positions at every one."""
+    image = forward.streams.image
+    if first:
+        args = {**args, "img": torch.cat((args["img"], args["img"][:, -image:]), 1)}
+        forward.made["forked"] = torch.cat((args["pe"], args["pe"][:, :, -image:]), 2)
+    return {**args, "pe": forward.made["forked"]}
+
+
+_HOOKS = {DOUBLE: _double_block, SINGLE: _single_block}
+
+
+def _control_on_fork(control: dict, image: int, blocks: int) -> dict:
+    """Additions to the single blocks reach the second image stream too, which ends in the last of them."""
+
+    def twice(add: Tensor | None) -> Tensor | None:
+        if add is None:
+            return None
+        padded = torch.nn.functional.pad(add, (0, 0, 0, image - add.shape[1]))
+        return torch.cat((padded, padded), 1)
+
+    output = control.get("output") or []
+    return {**control, "output": [twice(add) if i + 1 < blocks else add for i, add in enumerate(output)]}
+
+
+def _family(name: str, *classes: str, least_text: int = 0) -> Family:
+    return Family(
+        name,
+        classes,
+        blocks={DOUBLE: "double_blocks", SINGLE: "single_blocks"},
+        install=_install,
+        fork=SINGLE,
+        control_on_fork=_control_on_fork,
+        least_text=least_text,
+    )
+
+
+FLUX1 = _family("FLUX.1 (dev, schnell, Krea, Kontext, Fill and their fine-tunes)", "Flux")
+FLUX2 = _family("FLUX.2 (dev, Klein)", "Flux2", least_text=512)
+CHROMA = _family("Chroma", "Chroma")

@@ -1,0 +1,80 @@
+"""What the engine asks of a family of networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from ..picture import Picture
+
+if TYPE_CHECKING:
+    from .states import Forward
+
+
+@dataclass(frozen=True, eq=False)
+class Family:
+    """One family: a file beside this one describes it, and a row of the package's table names it.
+
+    name: as users know it. classes: of ComfyUI's models.
+    blocks: kind of block -> the network's attribute that lists them, in the order in which they run.
+    install(options, forward): puts the block hooks of one forward into its own copy of transformer_options.
+    fork: the kind of block through which a second image stream can be carried; None where there is none.
+    one_stream(conds): why these model conditions allow no second image stream; "" where they do.
+    control_on_fork(control, image, blocks): a ControlNet's additions for both image streams of so many tokens.
+    token_cost: multiplications of one token in one block, in units of its channels squared.
+    least_text: tokens that ComfyUI pads a text to, at its start.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    blocks: dict[str, str]
+    install: Callable[[dict, Forward], None]
+    fork: str | None = None
+    one_stream: Callable[[dict], str] = lambda conds: ""
+    control_on_fork: Callable[[dict, int, int], dict] = lambda control, image, blocks: control
+    token_cost: int = 12
+    least_text: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A family's description on the network of one MODEL.
+
+    blocks: how many of each kind it has; width: channels of a token.
+    """
+
+    family: Family
+    module: nn.Module
+    blocks: dict[str, int]
+    width: int
+
+    @classmethod
+    def of(cls, family: Family, module: nn.Module) -> Network:
+        blocks = {kind: len(getattr(module, name)) for kind, name in family.blocks.items()}
+        return cls(family, module, blocks, module.hidden_size)
+
+    @property
+    def layers(self) -> int:
+        """All its blocks."""
+        return sum(self.blocks.values())
+
+    def text_length(self, tokens: int) -> int:
+        """How many tokens a text of so many becomes."""
+        return max(tokens, self.family.least_text)
+
+    def padded(self, text: Tensor) -> Tensor:
+        """A text [B, T, C] as ComfyUI hands the base prompt's to the network."""
+        missing = self.text_length(text.shape[1]) - text.shape[1]
+        return torch.nn.functional.pad(text, (0, 0, missing, 0))
+
+    def references(self, conds: dict, picture: Picture) -> int:
+        """Tokens of reference pictures among the model conditions of a forward."""
+        return sum(picture.like(latent).tokens for latent in conds.get("ref_latents") or ())
+
+    def state_bytes(self, tokens: int, itemsize: int) -> int:
+        """Memory of the states of so many image tokens, after the input projection and after every block."""
+        return tokens * (1 + self.layers) * self.width * itemsize

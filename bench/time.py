@@ -29,7 +29,7 @@ from bench.flux import DEV, Picture, Refinement, add_spec, build, cells, conditi
 from bench.layouts import layouts
 from demo.comfy_setup import MODELS, pack
 
-install_override = pack("rag_sampler.attention").install_override
+install_override = pack("rag_sampler.attention.override").install_override
 
 
 def tiny_model(device: torch.device):

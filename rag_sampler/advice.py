@@ -64,8 +64,8 @@ def on_cells(picture: GuidedPicture, total: int) -> Iterator[str]:
     for number, cell in enumerate(picture.cells, 1):
         if len(cell) == 0:
             yield f"{node}: {describe(number, regions)} is hidden by later regions"
-    if len(picture.rest):
+    if len(picture.uncovered):
         yield (
-            f"{node}: {len(picture.rest) / total:.0%} of the picture lies in no region and follows the base prompt "
+            f"{node}: {len(picture.uncovered) / total:.0%} of the picture lies in no region and follows the base prompt "
             "alone"
         )

@@ -8,13 +8,13 @@ main pass as well (rag_sampler/networks/states.py), so that the rest of the pict
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
 from comfy.conds import CONDRegular
-from comfy.utils import upscale_dit_mask
 from torch import Tensor
 
+from .attention.masks import image_mask
 from .picture import Picture
 from .regions import Region, TokenRegion, describe
 
@@ -96,6 +96,12 @@ class BoundRegion:
         """Whether it is bound; the slack absorbs samplers that compute the schedule's sigma anew."""
         return sigma > self.until * (1 + 1e-5)
 
+    @property
+    def cropped(self) -> Picture:
+        """Its part of the picture, as a picture."""
+        rows, columns = self.picture.slices(self.tokens.box)
+        return replace(self.picture, height=rows.stop - rows.start, width=columns.stop - columns.start)
+
     def crop(self, latent: Tensor) -> Tensor:
         """Its part of a latent [..., H, W], as a view."""
         return self.picture.crop(latent, self.tokens.box)
@@ -113,7 +119,7 @@ class BoundRegion:
         owned: [1, H, W], 1 where its prediction is wanted. Masks of base entries count only there.
         """
         rows, columns = self.picture.slices(self.tokens.box)
-        area = {"area": (rows.stop - rows.start, columns.stop - columns.start, rows.start, columns.start)}
+        area = {"area": (self.cropped.height, self.cropped.width, rows.start, columns.start)}
         shared = {}
         for entry in (entry for own in own_entries for entry in own if entry[REGION] == self.number):
             shared = {"control": entry["control"]} if entry.get(BOTH) else shared
@@ -202,9 +208,8 @@ class BoundRegion:
         """A processed entry without what belongs to the whole picture, its ControlNet cropped."""
         dropped = ("set_area_to_bounds", "default", "control")
         plain = {key: value for key, value in entry.items() if key not in dropped}
-        if "attention_mask" in entry:
-            size, box = entry.get("attention_mask_img_shape", (1, 1)), self.tokens.box
-            mask = upscale_dit_mask(entry["attention_mask"], size, (box.height, box.width))
+        mask = image_mask(entry, self.cropped)
+        if mask is not None:
             plain["model_conds"] = {**entry["model_conds"], "attention_mask": CONDRegular(mask)}
         control = entry.get("control") if REGION in entry else self.controls.get(id(entry.get("control")))
         return plain if control is None else {**plain, "control": control}

@@ -6,7 +6,7 @@ bench/cost.py counts everything, and a test holds the two together.
 
 from __future__ import annotations
 
-from .attention import Streams
+from .attention.reads import Program
 from .networks.network import Network
 
 
@@ -16,22 +16,15 @@ def plain_cost(network: Network, text: int, image: int) -> float:
     return network.layers * _block(network, tokens, tokens**2)
 
 
-def streams_cost(network: Network, streams: Streams) -> float:
-    """A forward with the streams of Soft Refinement."""
-    base, image, rest = streams.texts[0], streams.image, len(streams.rest)
-    pairs = sum(
-        (text + len(cell)) * (text + image)
-        for text, cell in zip(streams.texts[1:], streams.cells, strict=True)
-    )
-    if streams.delta < 1 or rest:
-        pairs += (base + (image if streams.delta < 1 else rest)) * (base + image)
-    forked_pairs = (base + rest) * (base + image) if streams.forked and rest else 0
-    tokens = streams.text + image
-    plain = _block(network, tokens, pairs)
-    forked = _block(network, tokens + streams.forked * image, pairs + forked_pairs)
-    return sum(
-        count * (forked if kind == network.family.fork else plain) for kind, count in network.blocks.items()
-    )
+def program_cost(network: Network, program: Program) -> float:
+    """A forward with the reads of a method."""
+    total = 0.0
+    for kind, count in network.blocks.items():
+        sequence = program.sequence(kind)
+        for number in range(count):
+            pairs = sum(read.pairs(sequence) for read in program.reads(kind, number))
+            total += _block(network, sequence.tokens, pairs)
+    return total
 
 
 def _block(network: Network, tokens: int, pairs: int) -> float:

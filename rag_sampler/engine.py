@@ -19,9 +19,11 @@ from math import ceil
 import comfy.samplers
 import torch
 from comfy.patcher_extension import WrappersMP
+from torch import Tensor
 
 from . import advice, lora_hooks, networks
-from .attention import install_override
+from .attention.override import install_override
+from .attention.reads import Program
 from .binding import ORIGIN, REGION, Binding
 from .networks.states import Forward, Recording
 from .prompts import TEXTS, add_original, add_regions
@@ -262,31 +264,45 @@ def _apply_model(
     references = run.network.references(kwargs, picture)
     if step.refinement is not None and texts is not None:
         if whole:
-            c_crossattn, forward.streams = step.refinement.streams(
-                c_crossattn, texts, references, bool(forward.paste), x.device
+            c_crossattn, forward.program = _program(
+                step,
+                c_crossattn,
+                texts,
+                references,
+                bool(forward.paste),
+                executor.class_obj.get_dtype_inference(),
             )
-            if forward.streams.forked and control is not None:
-                family = run.network.family
-                control = family.control_on_fork(
-                    control, forward.streams.image, run.network.blocks[family.fork]
-                )
+            if forward.program.fork and control is not None:
+                family, blocks = run.network.family, run.network.blocks
+                control = family.control_on_fork(control, forward.program.image, blocks[family.fork])
         else:
             run.warn(
                 "a base prompt with an area of its own is not refined; regions guide the whole picture only"
             )
-    run.count(x.shape[0], text, picture.tokens + references, forward.streams, step.parts is not None)
-    install_override(options, forward.streams)
+    run.count(x.shape[0], text, picture.tokens + references, forward.program, step.parts is not None)
+    install_override(options, forward.program)
     run.network.family.install(options, forward)
     out = executor(x, t, c_concat, c_crossattn, control, options, **{MARK: True}, **kwargs)
-    if forward.streams is not None:
-        _check_hits(run, forward)
+    if forward.program is not None:
+        _check_hits(run, forward.program)
     return out
 
 
-def _check_hits(run: Run, forward: Forward) -> None:
+def _program(step: Step, context: Tensor, texts: list[Tensor], references: int, pasted: bool, dtype):
+    """The text of one forward [B, T, C], and the reads of the method that is active."""
+    guided, family = step.refinement, step.run.network.family
+    texts = texts[guided.first_text : guided.first_text + len(guided.cells)]
+    fork = family.fork if guided.forks(pasted) else None
+    lengths = tuple(text.shape[1] for text in texts)
+    program = guided.program(context.shape[1], lengths, references, fork, context.device, dtype)
+    base = [context] if program.texts[0] else []
+    return torch.cat([*base, *(text.to(context) for text in texts)], 1), program
+
+
+def _check_hits(run: Run, program: Program) -> None:
     """Soft Refinement that nothing reads must not pass for one that works."""
-    hits, expected = forward.streams.hits, run.network.layers
-    run.streams = max(run.streams, 1 + forward.streams.forked)
+    hits, expected = program.hits, run.network.layers
+    run.streams = max(run.streams, 2 if program.fork else 1)
     if hits == 0 and run.hits == 0:
         raise RuntimeError(_NO_EFFECT)
     if hits < expected:

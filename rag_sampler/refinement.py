@@ -1,7 +1,8 @@
 """Soft Refinement: every region's text guides its own image tokens while the whole stays one picture.
 
-The regional texts are appended to the base prompt's text; attention keeps the streams apart
-(rag_sampler/attention.py). Pooled text and guidance stay those of the base prompt.
+The regional texts are appended to the base prompt's text and become streams of their own, since every read keeps them
+apart. Pooled text and guidance stay those of the base prompt. At 0 < delta < 1 the published method runs the single
+blocks of FLUX on two image streams.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from comfy.utils import upscale_dit_mask
 from torch import Tensor
 from torch.nn.functional import pad
 
-from .attention import Streams
+from .attention.masks import image_mask
+from .attention.reads import FORK, IMAGE, Part, Program, Query, Read, own
 from .picture import Picture
 from .regions import Region, TokenRegion, describe, owners
 
@@ -83,7 +84,7 @@ class GuidedPicture:
     """A refinement laid out on the tokens of one picture.
 
     cells: image token numbers of each region, disjoint: where regions overlap, the later one has the token.
-    rest: image token numbers of no region.
+    uncovered: image token numbers of no region.
     window: sigmas between which it works, (from, down to).
     first_text: place of its first text among the texts of all refinements of the run.
     masks: attention masks [T_r + n_r, T_r + image] that regions bring (Redux with attn_bias), additive; or None.
@@ -91,7 +92,7 @@ class GuidedPicture:
 
     refinement: Refinement
     cells: tuple[Tensor, ...]
-    rest: Tensor
+    uncovered: Tensor
     window: tuple[float, float]
     first_text: int
     masks: tuple[Tensor | None, ...]
@@ -104,37 +105,65 @@ class GuidedPicture:
     def regional_only(self) -> bool:
         """Whether every token of the picture takes the regional result alone.
 
-        The published method then reads nothing of the main image stream in the single blocks: outside the
-        bound boxes it equals the stream that the regional attention reads, inside it is replaced with the
-        prediction. One stream, into whose single blocks nothing is pasted, computes the same.
+        The published method then reads nothing of the main image stream in the blocks that carry a second one:
+        outside the bound boxes it equals the stream that the regional attention reads, inside it is replaced with
+        the prediction. One stream, into whose blocks of that kind nothing is pasted, computes the same.
         """
-        return self.refinement.delta == 1 and len(self.rest) == 0
+        return self.refinement.delta == 1 and len(self.uncovered) == 0
 
-    def streams(
-        self, context: Tensor, texts: list[Tensor], references: int, bound: bool, device: torch.device
-    ) -> tuple[Tensor, Streams]:
-        """The text of one forward, [B, T, C], and how attention treats it.
+    def forks(self, bound: bool) -> bool:
+        """Whether it wants a second image stream; bound: whether states are pasted into the forward."""
+        return self.refinement.published if self.refinement.delta < 1 else bound and not self.regional_only
 
-        context: the base prompt's text; texts: those of all refinements; references: tokens of reference
-        images after the picture's; bound: whether Hard Binding pastes states into this forward; device: where
-        the forward runs.
+    def program(
+        self, base: int, texts: tuple[int, ...], references: int, fork: str | None, device, dtype
+    ) -> Program:
+        """The reads of one forward.
+
+        base, texts: tokens of the base prompt's text and of its own; references: tokens of reference images after
+        the picture's; fork: the kind of block that carries the second image stream, or None; device, dtype: of the
+        network's queries.
         """
-        texts = texts[self.first_text : self.first_text + len(self.cells)]
-        picture = len(self.rest) + sum(len(cell) for cell in self.cells)
-        rest = torch.cat((self.rest, torch.arange(picture, picture + references))).to(device)
-        delta = self.refinement.delta
-        read_base = delta < 1 or len(rest) > 0
-        streams = Streams(
-            texts=(context.shape[1] if read_base else 0, *(text.shape[1] for text in texts)),
-            image=picture + references,
-            cells=tuple(cell.to(device) for cell in self.cells),
-            rest=rest,
-            delta=delta,
-            forked=self.refinement.published if delta < 1 else bound and not self.regional_only,
-            masks=tuple(mask if mask is None else pad(mask, (0, references)) for mask in self.masks),
+        picture = len(self.uncovered) + sum(len(cell) for cell in self.cells)
+        uncovered = torch.cat((self.uncovered, torch.arange(picture, picture + references)))
+        cells = [cell.to(device) for cell in self.cells]
+        masks = [
+            mask if mask is None else pad(mask, (0, references)).to(device, dtype) for mask in self.masks
+        ]
+        read_base = self.refinement.delta < 1 or len(uncovered) > 0
+        of_kind = {
+            forked: reads(cells, uncovered.to(device), masks, self.refinement.delta, forked)
+            for forked in (False, True)
+        }
+        return Program(
+            (base if read_base else 0, *texts),
+            picture + references,
+            lambda kind, number: of_kind[kind == fork],
+            fork,
         )
-        base = [context] if read_base else []
-        return torch.cat([*base, *(text.to(context) for text in texts)], 1), streams
+
+
+def reads(
+    cells: list[Tensor], uncovered: Tensor, masks: list[Tensor | None], delta: float, forked: bool
+) -> tuple[Read, ...]:
+    """Who reads whom in one block:
+
+        text r                     reads  text r + image
+        image token of region r    reads  text r + image    -> regional result
+        image token                reads  text 0 + image    -> base result
+
+    image result = delta · regional + (1 - delta) · base; outside all regions it is the base result. Where there is
+    a second image stream, the regional attention reads it, and it takes the regional result alone.
+    """
+    guided, found = FORK if forked else IMAGE, []
+    if forked and len(uncovered):
+        found.append(Read((own(FORK, uncovered),), (Part(0), Part(FORK))))
+    if delta < 1 or len(uncovered):
+        found.append(Read((own(0), own(IMAGE, None if delta < 1 else uncovered)), (Part(0), Part(IMAGE))))
+    to = ((FORK, 1.0), (IMAGE, delta)) if forked else ((IMAGE, delta),)
+    for text, (cell, mask) in enumerate(zip(cells, masks, strict=True), 1):
+        found.append(Read((own(text), Query(Part(guided, cell), to)), (Part(text), Part(guided)), mask))
+    return tuple(found)
 
 
 def lay_out(
@@ -152,8 +181,7 @@ def lay_out(
 def _mask(region: Region, cell: Tensor, picture: Picture) -> Tensor | None:
     """The rows of a region's attention mask that belong to its text and its image tokens."""
     text, options = region.conditioning[0]
-    if options.get("attention_mask") is None:
+    mask = image_mask(options, picture)
+    if mask is None:
         return None
-    size = options.get("attention_mask_img_shape", (1, 1))
-    mask = upscale_dit_mask(options["attention_mask"], size, (picture.rows, picture.columns))[0]
-    return torch.cat((mask[: text.shape[1]], mask[text.shape[1] :][cell]))
+    return torch.cat((mask[0, : text.shape[1]], mask[0, text.shape[1] :][cell]))

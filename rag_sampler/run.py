@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from . import advice, networks
-from .attention import Streams
+from .attention.reads import Program
 from .binding import Binding, BoundRegion
-from .cost import plain_cost, streams_cost
+from .cost import plain_cost, program_cost
 from .networks.network import Network
 from .networks.states import Recording
 from .picture import Picture
@@ -54,10 +54,8 @@ class Run:
         states = any(region.features for region in self.bound)
 
         def added(guided: GuidedPicture) -> int:
-            refinement = guided.refinement
-            forks = refinement.published if refinement.delta < 1 else states and not guided.regional_only
-            texts = sum(self.network.text_length(text.shape[1]) for text in refinement.texts)
-            return texts + forks * self.picture.tokens
+            texts = sum(self.network.text_length(text.shape[1]) for text in guided.refinement.texts)
+            return texts + guided.forks(states) * self.picture.tokens
 
         return max(map(added, self.guided), default=0)
 
@@ -70,10 +68,10 @@ class Run:
             return 0
         return batch * self.network.state_bytes(tokens, model.get_dtype_inference().itemsize)
 
-    def count(self, batch: int, text: int, image: int, streams: Streams | None, of_region: bool) -> None:
+    def count(self, batch: int, text: int, image: int, program: Program | None, of_region: bool) -> None:
         """Add a forward to the cost; text and image: its tokens without those of Soft Refinement."""
         plain = batch * plain_cost(self.network, text, image)
-        self.cost += plain if streams is None else batch * streams_cost(self.network, streams)
+        self.cost += plain if program is None else batch * program_cost(self.network, program)
         if not of_region:
             self.plain_cost += plain
 

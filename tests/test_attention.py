@@ -1,13 +1,15 @@
-"""The regional attention against plain softmax with masks written out."""
+"""The reads of Soft Refinement against plain softmax with masks written out; and ComfyUI's attention hook."""
 
 import pytest
 import torch
-from rag_pack.rag_sampler.attention import Streams, install_override, regional_attention
+from rag_pack.rag_sampler.attention.override import install_override
+from rag_pack.rag_sampler.attention.reads import FORK, IMAGE, Program, run_reads
+from rag_pack.rag_sampler.refinement import reads
 
 B, H, D = 2, 3, 8
-TEXTS, IMAGE = (4, 3, 5), 10
+TEXTS, TOKENS = (4, 3, 5), 10
 CELLS = (torch.tensor([0, 1, 5]), torch.tensor([2, 7, 8, 9]))
-REST = torch.tensor([3, 4, 6])
+UNCOVERED = torch.tensor([3, 4, 6])
 COVERED = (torch.tensor([0, 1, 3, 4, 5]), torch.tensor([2, 6, 7, 8, 9]))
 NONE = torch.tensor([], dtype=torch.long)
 
@@ -30,62 +32,78 @@ def masked(q, k, v, pairs) -> torch.Tensor:
     return out
 
 
-def expected(q, k, v, streams: Streams) -> torch.Tensor:
-    """The module's equations, row by row."""
-    starts = [sum(streams.texts[:r]) for r in range(len(streams.texts))]
-    texts = [range(start, start + count) for start, count in zip(starts, streams.texts, strict=True)]
-    first = sum(streams.texts)
-    main = range(first, first + streams.image)
-    guided = range(q.shape[2] - streams.image, q.shape[2])
+def program(texts=TEXTS, cells=CELLS, uncovered=UNCOVERED, delta=1.0, forked=False) -> Program:
+    masks = [None] * len(cells)
+    return Program(
+        texts, TOKENS, lambda kind, number: reads(cells, uncovered, masks, delta, forked),
+        "single_block" if forked else None,
+    )  # fmt: skip
+
+
+def regional(q, k, v, program: Program, mask=None) -> torch.Tensor:
+    """What a single block computes."""
+    kind = "single_block"
+    return run_reads(attend, q, k, v, program.sequence(kind), program.reads(kind, 0), mask)
+
+
+def expected(q, k, v, program: Program, cells, uncovered, delta) -> torch.Tensor:
+    """The method's equations, row by row."""
+    sequence = program.sequence("single_block")
+    texts = [range(*sequence.where(r).indices(q.shape[2])) for r in range(len(program.texts))]
+    main = range(*sequence.where(IMAGE).indices(q.shape[2]))
+    guided = range(*sequence.where(FORK if sequence.forked else IMAGE).indices(q.shape[2]))
     base = masked(q, k, v, {row: [*texts[0], *main] for row in [*texts[0], *main]})
     out = base.clone()
-    fork = {guided[int(i)]: [*texts[0], *guided] for i in streams.rest}
-    if guided != main:
-        out += masked(q, k, v, fork)
-    for text, cell in zip(texts[1:], streams.cells, strict=True):
+    if sequence.forked:
+        out += masked(q, k, v, {guided[int(i)]: [*texts[0], *guided] for i in uncovered})
+    for text, cell in zip(texts[1:], cells, strict=True):
         rows = [guided[int(i)] for i in cell]
-        regional = masked(q, k, v, {row: [*text, *guided] for row in [*text, *rows]})
-        out[:, :, list(text)] = regional[:, :, list(text)]
-        if guided != main:
-            out[:, :, rows] = regional[:, :, rows]
+        result = masked(q, k, v, {row: [*text, *guided] for row in [*text, *rows]})
+        out[:, :, list(text)] = result[:, :, list(text)]
+        if sequence.forked:
+            out[:, :, rows] = result[:, :, rows]
         for i, row in zip(cell, rows, strict=True):
             target = main[int(i)]
-            out[:, :, target] = streams.delta * regional[:, :, row] + (1 - streams.delta) * base[:, :, target]
+            out[:, :, target] = delta * result[:, :, row] + (1 - delta) * base[:, :, target]
     return out
 
 
 @pytest.mark.parametrize("delta", [0.25, 1.0])
 @pytest.mark.parametrize("forked", [False, True])
-@pytest.mark.parametrize("cells", [(CELLS, REST), (COVERED, NONE)], ids=["some tokens free", "covered"])
+@pytest.mark.parametrize("cells", [(CELLS, UNCOVERED), (COVERED, NONE)], ids=["some tokens free", "covered"])
 def test_equals_masked_softmax(delta, forked, cells):
-    streams = Streams(TEXTS, IMAGE, *cells, delta, forked)
-    q, k, v = random_qkv(sum(TEXTS) + IMAGE * (1 + forked))
-    out, right = regional_attention(attend, q, k, v, streams), expected(q, k, v, streams)
-    if delta == 1 and len(streams.rest) == 0:  # nobody reads text_0 then, and it is not computed
+    found = program(TEXTS, *cells, delta, forked)
+    q, k, v = random_qkv(found.sequence("single_block").tokens)
+    out, right = regional(q, k, v, found), expected(q, k, v, found, *cells, delta)
+    if delta == 1 and len(cells[1]) == 0:  # nobody reads text_0 then, and it is not computed
         out, right = out[:, :, TEXTS[0] :], right[:, :, TEXTS[0] :]
     torch.testing.assert_close(out, right, rtol=0, atol=1e-12)
 
 
 def test_without_base_text_where_the_cells_cover_the_picture():
-    streams = Streams((0, *TEXTS[1:]), IMAGE, COVERED, NONE, 1.0, False)
-    q, k, v = random_qkv(sum(streams.texts) + IMAGE)
-    right = expected(q, k, v, streams)
-    torch.testing.assert_close(regional_attention(attend, q, k, v, streams), right, rtol=0, atol=1e-12)
+    found = program((0, *TEXTS[1:]), COVERED, NONE)
+    q, k, v = random_qkv(sum(found.texts) + TOKENS)
+    right = expected(q, k, v, found, COVERED, NONE, 1.0)
+    torch.testing.assert_close(regional(q, k, v, found), right, rtol=0, atol=1e-12)
 
 
 def test_a_base_mask_belongs_to_the_base_result():
-    streams = Streams(TEXTS, IMAGE, CELLS, REST, 1.0, False)
-    q, k, v = random_qkv(sum(TEXTS) + IMAGE)
-    size = TEXTS[0] + IMAGE
+    found = program()
+    q, k, v = random_qkv(sum(TEXTS) + TOKENS)
+    size = TEXTS[0] + TOKENS
     mask = torch.zeros(size, size, dtype=torch.float64)
     mask[:, 0] = float("-inf")  # nobody may read the first token of the base text
-    out = regional_attention(attend, q, k, v, streams, mask)
+    out = regional(q, k, v, found, mask)
     changed = v.clone()
     changed[:, :, 0] = 100.0
-    torch.testing.assert_close(out, regional_attention(attend, q, k, changed, streams, mask))
+    torch.testing.assert_close(out, regional(q, k, changed, found, mask))
+    assert not torch.allclose(out, regional(q, k, v, found))
 
 
-def test_a_foreign_override_computes_every_part():
+BLOCK = {"block_type": "double", "block_index": 0}
+
+
+def test_a_foreign_override_computes_every_read():
     calls = []
 
     def foreign(func, q, k, v, heads, **kwargs):
@@ -96,10 +114,10 @@ def test_a_foreign_override_computes_every_part():
         assert kwargs["_inside_attn_wrapper"] and kwargs["skip_reshape"] and kwargs["skip_output_reshape"]
         return attend(q, k, v, mask)
 
-    options = {"optimized_attention_override": foreign}
-    streams = Streams(TEXTS, IMAGE, CELLS, REST, 0.5, False)
-    install_override(options, streams)
-    q, k, v = random_qkv(sum(TEXTS) + IMAGE)
+    options = {"optimized_attention_override": foreign, **BLOCK}
+    found = program(delta=0.5)
+    install_override(options, found)
+    q, k, v = random_qkv(sum(TEXTS) + TOKENS)
     out = options["optimized_attention_override"](
         backend,
         q,
@@ -112,18 +130,17 @@ def test_a_foreign_override_computes_every_part():
         _inside_attn_wrapper=True,
     )
     assert calls == [(14, 14), (6, 13), (9, 15)]
-    right = regional_attention(attend, q, k, v, streams).transpose(1, 2).flatten(2)
-    assert torch.equal(out, right)
-    assert streams.hits == 1
+    assert torch.equal(out, regional(q, k, v, found).transpose(1, 2).flatten(2))
+    assert found.hits == 1 and not found.strays
 
 
-def test_other_sequences_pass_through():
-    options = {}
-    install_override(options, Streams(TEXTS, IMAGE, CELLS, REST, 0.5, False))
+def test_other_sequences_pass_through_and_are_noted():
+    options, found = dict(BLOCK), program(delta=0.5)
+    install_override(options, found)
     q, k, v = random_qkv(17)
     out = options["optimized_attention_override"](
         lambda q, k, v, heads, **kwargs: kwargs["mask"], q, k, v, H, mask="theirs", skip_reshape=True,
         transformer_options=options,
     )  # fmt: skip
     assert out == "theirs"
-    assert options["rag_streams"].hits == 0
+    assert found.hits == 0 and found.strays == {(17, 17)}

@@ -198,12 +198,12 @@ def test_every_token_is_guided_by_its_last_region_or_by_none(regions, width, hei
         assume(False)
     rows, columns = -(-height // 16), -(-width // 16)
     picture = lay_out(Refinement(regions, 1.0), tokens, Picture.of_pixels(width, height), (1.0, 0.0), 0)
-    shared = torch.cat([*picture.cells, picture.rest])
+    shared = torch.cat([*picture.cells, picture.uncovered])
     assert torch.equal(shared.sort().values, torch.arange(rows * columns))
     grids = [grid(each, width, height).flatten() for each in tokens]
     for number, cell in enumerate(picture.cells):
         assert grids[number][cell].all() and not any(later[cell].any() for later in grids[number + 1 :])
-    assert not any(found[picture.rest].any() for found in grids)
+    assert not any(found[picture.uncovered].any() for found in grids)
 
 
 @examples(100)

@@ -71,3 +71,59 @@ def test_the_base_prompts_mask_is_kept_on_a_regions_crop(model, texts, setting):
     _, predictions = run(cfg_guider(bound, base, negative, 3.0), noise, sigmas)
     _, alone = run(cfg_guider(model, conditioning(texts, "H0"), negative, 3.0), noise[..., :12], sigmas)
     torch.testing.assert_close(predictions[0][..., :12], alone[0], rtol=0, atol=1e-5)
+
+
+def mask_of(texts, keep: torch.Tensor, key: str, dtype: torch.dtype) -> list:
+    """A conditioning whose text and image tokens see what `keep` says, [T + image, T + image]."""
+    ((text, options),) = conditioning(texts, key)
+    mask = (
+        keep if dtype == torch.bool else torch.zeros(keep.shape).masked_fill(~keep, float("-inf")).to(dtype)
+    )
+    return [[text, {**options, "attention_mask": mask[None], "attention_mask_img_shape": (8, 12)}]]
+
+
+@pytest.fixture
+def keep(texts) -> torch.Tensor:
+    """A mask that hides the first thirty tokens of the text from all but themselves."""
+    length = texts["t5.S0"].shape[1] + 8 * 12
+    keep = torch.ones(length, length, dtype=torch.bool)
+    keep[:, :30] = False
+    keep[range(30), range(30)] = True
+    return keep
+
+
+def test_a_mask_of_true_and_false_hides_what_an_additive_one_hides(model, texts, setting, keep):
+    both = [
+        sample(add_spec(model, spec((Region(WHOLE, mask_of(texts, keep, "S0", dtype)),), 1)), *setting)
+        for spec in (Refinement, Binding)
+        for dtype in (torch.bool, torch.float32)
+    ]
+    for of_bools, of_floats in (both[:2], both[2:]):
+        torch.testing.assert_close(of_bools, of_floats, rtol=0, atol=1e-5)
+    free = sample(add_spec(model, Refinement((Region(WHOLE, conditioning(texts, "S0")),), 1.0)), *setting)
+    assert (both[0] - free).abs().max() > 1e-3
+
+
+def test_a_mask_of_the_text_alone_is_none_of_the_picture(model, texts, setting):
+    """As the encoders of FLUX.2, Z-Image and Anima hand it on, [1, T]; stock FLUX does not read it either."""
+    base, noise, sigmas = setting
+    ((text, options),) = conditioning(texts, "S0")
+    masked = [[text, {**options, "attention_mask": torch.ones(1, text.shape[1], dtype=torch.long)}]]
+    for spec in (Binding((Region(WHOLE, masked),), STEPS), Refinement((Region(WHOLE, masked),), 1.0)):
+        plain = type(spec)((Region(WHOLE, [[text, options]]),), STEPS if isinstance(spec, Binding) else 1.0)
+        ours = sample(add_spec(model, spec), masked, noise, sigmas)
+        assert torch.equal(ours, sample(add_spec(model, plain), masked, noise, sigmas))
+
+
+def test_the_mask_of_a_region_is_moved_once_a_forward(model, texts, setting, keep, monkeypatch):
+    region = Region(WHOLE, mask_of(texts, keep, "S0", torch.float64))
+    patched, moves, move = add_spec(model, Refinement((region,), 1.0)), [], torch.Tensor.to
+
+    def watched(tensor, *args, **kwargs):
+        if tensor.shape == keep.shape:
+            moves.append(args)
+        return move(tensor, *args, **kwargs)
+
+    monkeypatch.setattr(torch.Tensor, "to", watched)
+    sample(patched, *setting)
+    assert len(moves) == STEPS

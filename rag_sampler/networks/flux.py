@@ -50,14 +50,14 @@ def _single_block(args: dict, extra: dict) -> dict:
     options = args["transformer_options"]
     forward, number = options[FORWARD], options["block_index"]
     args = _restart(args, forward)
-    forks = forward.streams is not None and forward.streams.forked
+    forks = forward.program is not None and forward.program.fork == SINGLE
     if forks:
         args = _fork(args, forward, first=number == 0)
     previous: Callable | None = options[PREVIOUS].get((SINGLE, number))
     out = extra["original_block"](args) if previous is None else previous(args, extra)
     forward.visit(SINGLE, number, out["img"][:, options["img_slice"][0] :])
     if forks and number + 1 == options["total_blocks"]:
-        out = {**out, "img": out["img"][:, : -forward.streams.image]}
+        out = {**out, "img": out["img"][:, : -forward.program.image]}
     return out
 
 
@@ -65,12 +65,12 @@ def _single_block(args: dict, extra: dict) -> dict:
 def _restart(args: dict, forward: Forward) -> dict:
     """Let the positions of each text begin anew, where the network gives texts positions."""
     params = getattr(forward.network.module, "params", None)
-    if forward.streams is None or not getattr(params, "txt_ids_dims", ()):
+    if forward.program is None or not getattr(params, "txt_ids_dims", ()):
         return args
     if "restarted" not in forward.made:
-        pe, texts = args["pe"], forward.streams.texts
+        pe, texts = args["pe"], forward.program.texts
         own = [torch.arange(count) for count in texts]
-        image = torch.arange(forward.streams.text, pe.shape[2])
+        image = torch.arange(sum(texts), pe.shape[2])
         forward.made["restarted"] = pe[:, :, torch.cat([*own, image]).to(pe.device)]
     return {**args, "pe": forward.made["restarted"]}
 
@@ -78,7 +78,7 @@ def _restart(args: dict, forward: Forward) -> dict:
 @torch.compiler.disable
 def _fork(args: dict, forward: Forward, first: bool) -> dict:
     """Append the second image stream at the first single block; repeat its positions at every one."""
-    image = forward.streams.image
+    image = forward.program.image
     if first:
         args = {**args, "img": torch.cat((args["img"], args["img"][:, -image:]), 1)}
         forward.made["forked"] = torch.cat((args["pe"], args["pe"][:, :, -image:]), 2)

@@ -18,7 +18,7 @@ from ..regions import TokenRegion
 from .network import Network
 
 if TYPE_CHECKING:
-    from ..attention import Streams
+    from ..attention.reads import Program
 
 FORWARD = "rag_forward"
 """Key of the Forward in transformer_options."""
@@ -63,7 +63,7 @@ class Forward:
     picture: Picture
     entries: tuple[tuple[int, object, Recording | None], ...]
     paste: tuple[Recording, ...] = ()
-    streams: Streams | None = None
+    program: Program | None = None
     made: dict[str, Any] = field(default_factory=dict)
 
     @torch.compiler.disable

@@ -1,0 +1,162 @@
+"""Attention as reads: a regional method says who reads whom, and this is all that computes it.
+
+An attention call gets the sequence [text 0 | text 1 … text R | image], text 0 being the base prompt's and text r
+that of region r; some blocks carry a second image stream behind the first, [… | image | fork]. A read is one call of
+the user's own attention function: the queries of some parts on the keys of some parts. No mask is ever made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Sequence as List
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+IMAGE, FORK = "image", "fork"
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """Where the streams lie in what one attention call gets.
+
+    texts: token counts of text 0 … text R; text 0 counts 0 where nothing reads it.
+    image: image tokens, reference images included; forked: whether there are as many again, of the fork.
+    """
+
+    texts: tuple[int, ...]
+    image: int
+    forked: bool = False
+
+    @property
+    def text(self) -> int:
+        """Tokens of all texts."""
+        return sum(self.texts)
+
+    @property
+    def tokens(self) -> int:
+        return self.text + self.image * (1 + self.forked)
+
+    def where(self, stream: int | str) -> slice:
+        """The tokens of a stream: of a text by its number, IMAGE or FORK."""
+        if stream in (IMAGE, FORK):
+            first = self.text + (self.image if stream == FORK else 0)
+            return slice(first, first + self.image)
+        first = sum(self.texts[:stream])
+        return slice(first, first + self.texts[stream])
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The tokens of a stream, or those of them with the given numbers [n]."""
+
+    stream: int | str
+    rows: Tensor | None = None
+
+    def count(self, sequence: Sequence) -> int:
+        where = sequence.where(self.stream)
+        return where.stop - where.start if self.rows is None else len(self.rows)
+
+    def of(self, x: Tensor, sequence: Sequence) -> Tensor:
+        """Its tokens of x [B, H, L, D]."""
+        x = x[:, :, sequence.where(self.stream)]
+        return x if self.rows is None else x[:, :, self.rows]
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """A part that asks, and where its result goes: (stream, weight) to the tokens of these numbers.
+
+    Weight 1 puts it there; another one mixes it onto what an earlier read put there.
+    """
+
+    part: Part
+    to: tuple[tuple[int | str, float], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """The queries of some parts on the keys and values of some parts.
+
+    mask: additive, [queries, keys], where a region's conditioning brings one.
+    """
+
+    queries: tuple[Query, ...]
+    keys: tuple[Part, ...]
+    mask: Tensor | None = None
+
+    def pairs(self, sequence: Sequence) -> int:
+        """Pairs of query and key, the measure of cost."""
+        queries = sum(query.part.count(sequence) for query in self.queries)
+        return queries * sum(part.count(sequence) for part in self.keys)
+
+
+def own(stream: int | str, rows: Tensor | None = None) -> Query:
+    """A part whose result stays where it is."""
+    return Query(Part(stream, rows), ((stream, 1.0),))
+
+
+@dataclass(eq=False)
+class Program:
+    """What a method makes of one forward.
+
+    reads(kind, number): those of block `number` of a kind.
+    fork: the kind of block that carries the second image stream; None where none does.
+    hits: attention calls so far that it computed; strays: lengths (queries, keys) of calls that it did not know.
+    """
+
+    texts: tuple[int, ...]
+    image: int
+    reads: Callable[[str, int], tuple[Read, ...]]
+    fork: str | None = None
+
+    def __post_init__(self) -> None:
+        self.hits, self.strays = 0, set()
+
+    def sequence(self, kind: str) -> Sequence:
+        return Sequence(self.texts, self.image, kind == self.fork)
+
+
+def run_reads(
+    attend: Callable[..., Tensor],
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    sequence: Sequence,
+    reads: List[Read],
+    mask: Tensor | None = None,
+) -> Tensor:
+    """The result of all reads; q, k, v and the result are [B, H, L, D].
+
+    attend(q, k, v, mask) is plain attention on [B, H, *, D]. mask: additive, […, text 0 + image, text 0 + image] as
+    the base prompt's conditioning brings it; it counts where text 0 is read.
+    """
+    out = torch.empty_like(q)
+    for read in reads:
+        queries = [query.part for query in read.queries]
+        asked, keys, values = (
+            torch.cat([part.of(x, sequence) for part in parts], 2)
+            for x, parts in ((q, queries), (k, read.keys), (v, read.keys))
+        )
+        hidden = _mask_rows(mask, queries, sequence) if read.keys[0].stream == 0 else read.mask
+        result = attend(asked, keys, values, hidden)
+        for query, piece in zip(
+            read.queries, result.split([part.count(sequence) for part in queries], 2), strict=True
+        ):
+            for stream, weight in query.to:
+                target = out[:, :, sequence.where(stream)]
+                rows = slice(None) if query.part.rows is None else query.part.rows
+                target[:, :, rows] = piece if weight == 1 else torch.lerp(target[:, :, rows], piece, weight)
+    return out
+
+
+def _mask_rows(mask: Tensor | None, queries: List[Part], sequence: Sequence) -> Tensor | None:
+    """The rows of the base prompt's mask that belong to these parts."""
+    if mask is None or mask.shape[-2] == 1:
+        return mask
+    text = sequence.texts[0]
+    rows = [mask[..., :text, :] if part.stream == 0 else mask[..., text:, :] for part in queries]
+    return torch.cat(
+        [x if part.rows is None else x[..., part.rows, :] for x, part in zip(rows, queries, strict=True)], -2
+    )

@@ -271,6 +271,7 @@ def _apply_model(
                 references,
                 bool(forward.paste),
                 executor.class_obj.get_dtype_inference(),
+                kwargs,
             )
             if forward.program.fork and control is not None:
                 family, blocks = run.network.family, run.network.blocks
@@ -288,11 +289,18 @@ def _apply_model(
     return out
 
 
-def _program(step: Step, context: Tensor, texts: list[Tensor], references: int, pasted: bool, dtype):
+def _program(
+    step: Step, context: Tensor, texts: list[Tensor], references: int, pasted: bool, dtype, conds: dict
+):
     """The text of one forward [B, T, C], and the reads of the method that is active."""
     guided, family = step.refinement, step.run.network.family
     texts = texts[guided.first_text : guided.first_text + len(guided.cells)]
     fork = family.fork if guided.forks(pasted) else None
+    if fork and (reason := family.one_stream(step.run.network, conds)):
+        step.run.warn(
+            f"fidelity published needs a second image stream, {reason}; one stream is used, as in shared"
+        )
+        fork = None
     lengths = tuple(text.shape[1] for text in texts)
     program = guided.program(context.shape[1], lengths, references, fork, context.device, dtype)
     base = [context] if program.texts[0] else []
@@ -303,11 +311,23 @@ def _check_hits(run: Run, program: Program) -> None:
     """Soft Refinement that nothing reads must not pass for one that works."""
     hits, expected = program.hits, run.network.layers
     run.streams = max(run.streams, 2 if program.fork else 1)
+    if hits < expected and program.strays:
+        raise RuntimeError(_other_lengths(program))
     if hits == 0 and run.hits == 0:
         raise RuntimeError(_NO_EFFECT)
     if hits < expected:
         run.warn(f"only {hits} of {expected} blocks were refined; a cache that skips blocks may be at work")
     run.hits = max(run.hits, hits)
+
+
+def _other_lengths(program: Program) -> str:
+    queries, keys = min(program.strays)
+    return (
+        f"Soft Refinement could not work: the model's attention was called with {queries} queries and {keys} keys, and "
+        f"a text and the picture together have {program.sequence('').tokens} tokens. Another node adds or removes "
+        f"tokens inside the model (Flux KV Cache does, or a pack that appends tokens of its own): remove it, or the "
+        f"Soft Refinement"
+    )
 
 
 _NO_EFFECT = (

@@ -163,6 +163,47 @@ def test_the_repaint_node_paints_the_masked_pixels(name, tmp_path):
     assert torch.equal(changed, mask[0, :: 16 // side, :: 16 // side] > 0)
 
 
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        *((name, method) for name in ("FLUX.1-dev", "FLUX.2-dev") for method in ("offset", "index", "uxo")),
+        ("FLUX.2-dev", "index_timestep_zero"),  # stock FLUX.1 cannot
+    ],
+)
+@pytest.mark.parametrize(("delta", "published"), [(0.5, True), (0.5, False), (1.0, True)])
+def test_the_same_text_everywhere_is_the_stock_run_with_a_reference(
+    name, method, delta, published, tmp_path, caplog
+):
+    """References at timestep zero leave no room for the fork: one stream, and a warning."""
+    model = families.load(name, tmp_path)
+    reference = torch.randn(families.noise(model, 4, 4).shape, generator=torch.Generator().manual_seed(6))
+    base = families.conditioning(1, reference_latents=[reference], reference_latents_method=method)
+    noise, sigmas = families.noise(model, ROWS, COLUMNS), schedule(model, STEPS)
+    cells = tuple(Region(cell, families.conditioning(1)) for cell in (LEFT, RIGHT))
+    refined = sample(add_spec(model, Refinement(cells, delta, published=published)), base, noise, sigmas)
+    stock = sample(model, base, noise, sigmas)
+    torch.testing.assert_close(refined, stock, rtol=0, atol=2e-5)
+    one_stream = method == "index_timestep_zero" and delta < 1 and published
+    assert ("one stream is used, as in shared" in caplog.text) == one_stream
+
+
+@pytest.mark.feature("Flux KV Cache", "Soft Refinement", found="error")
+@pytest.mark.parametrize("delta", [0.5, 1.0])
+def test_tokens_that_another_node_removes_are_an_error(delta, tmp_path):
+    """From the second forward on Flux KV Cache keeps the references out of the sequence."""
+    FluxKVCache = pytest.importorskip("comfy_extras.nodes_flux").__dict__.get("FluxKVCache")
+    if FluxKVCache is None:
+        pytest.skip("this ComfyUI has no Flux KV Cache")
+    model = families.load("FLUX.2-Klein", tmp_path)
+    reference = torch.randn(1, 128, 4, 4, generator=torch.Generator().manual_seed(6))
+    base = families.conditioning(1, reference_latents=[reference])
+    noise, sigmas = families.noise(model, ROWS, COLUMNS), schedule(model, STEPS)
+    cells = tuple(Region(cell, families.conditioning(1)) for cell in (LEFT, RIGHT))
+    patched = add_spec(FluxKVCache.execute(model).result[0], Refinement(cells, delta))
+    with pytest.raises(RuntimeError, match=r"called with \d+ queries and \d+ keys.*Flux KV Cache"):
+        sample(patched, base, noise, sigmas)
+
+
 @pytest.mark.feature("reference latent (Kontext)", "Hard Binding")
 @pytest.mark.feature("reference latent (Kontext)", "Soft Refinement")
 def test_a_reference_latent_is_kept_whole(tmp_path):

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .network import Family
+from .network import Family, Network
 from .states import FORWARD, INPUT, Forward
 
 DOUBLE, SINGLE = "double_block", "single_block"
@@ -101,6 +101,14 @@ def _control_on_fork(control: dict, image: int, blocks: int) -> dict:
     return {**control, "output": [twice(add) if i + 1 < blocks else add for i, add in enumerate(output)]}
 
 
+def _one_stream(network: Network, conds: dict) -> str:
+    """References at timestep zero are modulated by their place behind the picture, where the fork's tokens lie."""
+    method = conds.get("ref_latents_method") or getattr(network.module.params, "default_ref_method", None)
+    if conds.get("ref_latents") and method == "index_timestep_zero":
+        return 'which the reference method "index_timestep_zero" does not allow'
+    return ""
+
+
 def _family(name: str, *classes: str, least_text: int = 0) -> Family:
     return Family(
         name,
@@ -108,6 +116,7 @@ def _family(name: str, *classes: str, least_text: int = 0) -> Family:
         blocks={DOUBLE: "double_blocks", SINGLE: "single_blocks"},
         install=_install,
         fork=SINGLE,
+        one_stream=_one_stream,
         control_on_fork=_control_on_fork,
         least_text=least_text,
     )

@@ -23,7 +23,7 @@ class Family:
     blocks: kind of block -> the network's attribute that lists them, in the order in which they run.
     install(options, forward): puts the block hooks of one forward into its own copy of transformer_options.
     fork: the kind of block through which a second image stream can be carried; None where there is none.
-    one_stream(conds): why these model conditions allow no second image stream; "" where they do.
+    one_stream(network, conds): why these model conditions allow no second image stream; "" where they do.
     control_on_fork(control, image, blocks): a ControlNet's additions for both image streams of so many tokens.
     token_cost: multiplications of one token in one block, in units of its channels squared.
     least_text: tokens that ComfyUI pads a text to, at its start.
@@ -34,7 +34,7 @@ class Family:
     blocks: dict[str, str]
     install: Callable[[dict, Forward], None]
     fork: str | None = None
-    one_stream: Callable[[dict], str] = lambda conds: ""
+    one_stream: Callable[[Network, dict], str] = lambda network, conds: ""
     control_on_fork: Callable[[dict, int, int], dict] = lambda control, image, blocks: control
     token_cost: int = 12
     least_text: int = 0

@@ -110,7 +110,7 @@ class BoundRegion:
         """Whether there is anything to run; own_entries: of each branch those that carry a region's mark, none at
         all where a guider runs its branches one at a time and this is another."""
         mine = [entry for own in own_entries for entry in own if entry[REGION] == self.number]
-        return self.active(sigma) and (any(_in_time(e, sigma) for e in mine) or not any(own_entries))
+        return self.active(sigma) and (any(in_time(e, sigma) for e in mine) or not any(own_entries))
 
     def conditions(self, branches: list, own_entries: list[list], x: Tensor, owned: Tensor) -> list:
         """The conditions of its own run: its entries, and the other branches' base entries on the same crop.
@@ -215,6 +215,6 @@ class BoundRegion:
         return plain if control is None else {**plain, "control": control}
 
 
-def _in_time(entry: dict, sigma: float) -> bool:
+def in_time(entry: dict, sigma: float) -> bool:
     """Whether ComfyUI would run an entry at this sigma."""
     return entry.get("timestep_end", 0.0) <= sigma <= entry.get("timestep_start", float("inf"))

@@ -24,8 +24,9 @@ from torch import Tensor
 from . import advice, lora_hooks, networks
 from .attention.override import install_override
 from .attention.reads import Program
-from .binding import ORIGIN, REGION, Binding
+from .binding import ORIGIN, REGION, Binding, in_time
 from .networks.states import Forward, Recording
+from .picture import check_latent
 from .prompts import TEXTS, add_original, add_regions
 from .refinement import Refinement
 from .regions import owners
@@ -81,11 +82,7 @@ def _outer_sample(executor, noise, latent_image, sampler, sigmas, *args, **kwarg
         for message in dict.fromkeys(advice.on_specs(options[KEY], len(sigmas) - 1)):
             logging.warning("RAG: %s", message)
         return executor(noise, latent_image, sampler, sigmas, *args, **kwargs)
-    if noise.ndim < 4:
-        raise ValueError(
-            f"RAG: the latent has the shape {tuple(noise.shape)}; regions need one picture a batch entry, "
-            f"[batch, channels, height, width]"
-        )
+    check_latent(noise, "RAG: the latent")
     sigma_max = float(model.get_model_object("model_sampling").sigma_max)
     continues = float(sigmas[0]) < 0.9999 * sigma_max and not noise.any()
     run = options[RUN] = lay_out_run(model, specs, noise, sigmas, continues)
@@ -157,7 +154,7 @@ def _calc_cond_batch(executor, model, conds, x, timestep, model_options):
         original = [None if c is None else [e for e in c if ORIGINAL in e] for c in conds]
         conds = [None if c is None else [e for e in c if ORIGINAL not in e] for c in conds]
         unread = _unread(run, sigma, conds) if run.replay.match_surroundings else frozenset(range(len(conds)))
-        kept = Recording(run.replay.surroundings, unread, _first(original))
+        kept = Recording(run.replay.surroundings, unread, _first(original, sigma))
         _evaluate(run.original, executor, model, original, recorded, timestep, model_options, record=kept)
         surroundings = (kept,)
     run.reached = True
@@ -204,9 +201,9 @@ def _bind(run: Run, base: list, marked: list, x, sigma: float, unread: frozenset
     for number, region in enumerate(regions, 1):
         if not (owner == number).any():
             continue  # hidden by later ones
-        owned = run.picture.spread(owner == number).to(x)[None]
+        owned = run.picture.spread(owner == number).to(x).expand(1, *x.shape[2:])
         own = region.conditions(base, marked, x, owned)
-        recording = Recording(region.tokens, unread, _first(own)) if region.features else None
+        recording = Recording(region.tokens, unread, _first(own, sigma)) if region.features else None
         recordings += [recording] if recording else []
         for entries, mine in zip(conds, own, strict=True):
             if mine is not None:
@@ -222,9 +219,10 @@ def _bind(run: Run, base: list, marked: list, x, sigma: float, unread: frozenset
     return recordings, predictions, run.picture.spread(owner > 0).to(x.device)
 
 
-def _first(conds: list) -> dict[int, object]:
-    """The uuid of each branch's first entry in the main pass."""
-    first = {branch: entries[0] for branch, entries in enumerate(conds) if entries}
+def _first(conds: list, sigma: float) -> dict[int, object]:
+    """The uuid of each branch's first entry in the main pass that is in its time."""
+    live = [[entry for entry in entries or () if in_time(entry, sigma)] for entries in conds]
+    first = {branch: entries[0] for branch, entries in enumerate(live) if entries}
     return {branch: entry.get(ORIGIN, entry["uuid"]) for branch, entry in first.items()}
 
 
@@ -257,6 +255,11 @@ def _apply_model(
     run, options = step.run, transformer_options.copy()
     picture = run.picture.like(x)
     whole = picture == run.picture
+    if "uuids" not in options:
+        raise RuntimeError(
+            "RAG: this forward does not say which conditioning each of its rows belongs to (uuids): another node "
+            "replaces ComfyUI's batch of conditions; remove it or put it on a model without regions"
+        )
     chunks = zip(options["cond_or_uncond"], options["uuids"], strict=True)
     entries = tuple(step.chunk(branch, entry, picture) for branch, entry in chunks)
     forward = Forward(run.network, picture, entries, step.paste if whole else ())

@@ -81,6 +81,17 @@ class Picture:
         return values.repeat_interleave(p, 0).repeat_interleave(p, 1)[: self.height, : self.width]
 
 
+def check_latent(latent: Tensor, name: str) -> None:
+    """Raise ValueError unless a latent holds one picture a batch entry, [B, C, height, width] or [B, C, 1, height, width]."""
+    if latent.ndim == 5 and latent.shape[2] > 1:
+        raise ValueError(f"{name} holds {latent.shape[2]} frames: regions work on pictures, not on video")
+    if latent.ndim not in (4, 5):
+        raise ValueError(
+            f"{name} has the shape {tuple(latent.shape)}; regions need one picture a batch entry, "
+            f"[batch, channels, height, width]"
+        )
+
+
 def patch_size(network) -> int:
     """Latent pixels to a token's side; 2 (16 pixels of the picture) where a network does not say."""
     patch = getattr(network, "patch_size", 2)

@@ -20,7 +20,7 @@ from . import trajectory
 from .binding import BoundRegion
 from .engine import add_spec, plain
 from .layout import TokenBox
-from .picture import Picture
+from .picture import Picture, check_latent
 from .refinement import Refinement
 from .regions import TokenRegion, bounding_box
 from .replay import OutOfStep, Replay
@@ -93,7 +93,9 @@ def repaint(
     scheduler's.
     """
     channels = model.get_model_object("latent_format").latent_channels
-    if prior["samples"].ndim != 4 or prior["samples"].shape[1] != channels:
+    prior = {**prior, "samples": comfy.sample.fix_empty_latent_channels(model, prior["samples"])}
+    check_latent(prior["samples"], "prior")
+    if prior["samples"].shape[1] != channels:
         raise ValueError(
             f"prior has the shape {tuple(prior['samples'].shape)}; this model repaints latents of pictures with "
             f"{channels} channels, [batch, {channels}, height, width]"

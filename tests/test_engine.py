@@ -333,6 +333,16 @@ def test_a_bound_region_may_end_before_the_bound_steps(model, texts, setting):
     torch.testing.assert_close(free, one, rtol=0, atol=1e-6)
 
 
+def test_a_prompt_that_changes_on_the_way_is_bound_with_the_text_that_is_in_its_time(model, texts, setting):
+    """Features included; prompt schedules make several entries with a time range each."""
+    late = conditioning(texts, "H0", start_percent=0.0, end_percent=1.0)
+    early = conditioning(texts, "H1", start_percent=0.9, end_percent=1.0)
+    one, other = (
+        sample(add_spec(model, Binding((Region(LEFT, own),), 2)), *setting) for own in (late, early + late)
+    )
+    torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
+
+
 def test_a_later_stage_continues_and_is_not_bound(model, texts, setting):
     """KSamplerAdvanced in two stages: the second starts below the largest sigma without noise."""
     base, noise, sigmas = setting
@@ -574,6 +584,28 @@ def test_a_forward_that_never_reaches_us_is_an_error(model, texts, setting):
     )
     with pytest.raises(RuntimeError, match="Soft Refinement had no effect"):
         sample(patched, *setting)
+
+
+def test_a_batch_of_conditions_that_names_no_entries_is_an_error(model, texts, setting):
+    patched = full(model, texts)
+
+    def nameless(apply, args):
+        options = {k: v for k, v in args["c"]["transformer_options"].items() if k != "uuids"}
+        return apply(args["input"], args["timestep"], **{**args["c"], "transformer_options": options})
+
+    patched.set_model_unet_function_wrapper(nameless)
+    with pytest.raises(RuntimeError, match="which conditioning each of its rows belongs to"):
+        sample(patched, *setting)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [((1, 16, 2, 16, 24), "holds 2 frames.*not on video"), ((1, 16, 24), "has the shape")],
+)
+def test_a_latent_that_is_no_picture_is_refused(model, texts, setting, shape, message):
+    base, _, sigmas = setting
+    with pytest.raises(ValueError, match=f"the latent {message}"):
+        sample(full(model, texts), base, torch.randn(shape), sigmas)
 
 
 @pytest.mark.feature("guider without a positive prompt", "both", found="error")

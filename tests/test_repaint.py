@@ -304,6 +304,19 @@ def test_a_latent_of_other_channels_is_refused(model, texts, region):
         paint(model, texts, {"samples": torch.zeros(1, 4, *SIZE)}, region, settings)
 
 
+def test_a_recorded_prompt_that_changes_on_the_way_is_replayed_as_it_was(model, texts, region):
+    """The replay finds the entry that is in its time, not the first."""
+    settings = Settings(5, 4, 1.0, "euler", "simple")
+    whole = conditioning(texts, "G0", start_percent=0.0, end_percent=1.0)
+    never = conditioning(texts, "G1", start_percent=0.9, end_percent=1.0)
+    painted = []
+    for positive in (whole, never + whole):
+        latent = {"samples": torch.zeros(1, 16, *SIZE)}
+        prior = sample(model, latent, positive, positive, settings, keep_for_repaint=True)
+        painted.append(repaint(model, prior, region, whole, whole, settings)["samples"])
+    torch.testing.assert_close(*painted, rtol=0, atol=1e-5)
+
+
 def test_the_whole_picture_may_be_painted_anew(model, texts, caplog):
     settings = Settings(5, 5, 1.0, "euler", "simple")
     whole = NewRegion(torch.ones(8, 12, dtype=torch.bool), conditioning(texts, "RH"), 2, True)

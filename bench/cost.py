@@ -67,7 +67,7 @@ def counted(model, steps: int, negative: bool = False, seen: dict | None = None)
                 forward(args["input"].to("meta"), args["timestep"].to("meta"), **_on_meta(args["c"]))
             flops = counter.get_total_flops()
         elif step is not None:
-            step.run.hits = max(step.run.hits, 1)  # a forward that was counted before would have refined, too
+            step.log.hits[step.guided] = 1  # a forward that was counted before would have refined, too
         if seen is not None:
             seen[kind] = flops
         count.flops += flops
@@ -94,9 +94,8 @@ def _kind(args: dict) -> tuple:
     c, step = args["c"], args["c"]["transformer_options"].get("rag_step")
     texts = tuple(text.shape for text in c.get("rag_texts", ()))
     asks = None
-    if step and step.refinement and texts:
-        refinement = step.refinement.refinement
-        asks = refinement.delta, refinement.published, bool(step.paste)
+    if step and step.guided and texts:
+        asks = step.guided.spec.delta, step.guided.spec.published, bool(step.paste)
     return args["input"].shape, c["c_crossattn"].shape, texts, asks
 
 

@@ -13,11 +13,11 @@ from demo.comfy_setup import pack
 Box, Cell = (getattr(pack("rag_sampler.layout"), name) for name in ("Box", "Cell"))
 Picture = pack("rag_sampler.picture").Picture
 Region = pack("rag_sampler.regions").Region
-Binding = pack("rag_sampler.binding").Binding
-Refinement = pack("rag_sampler.refinement").Refinement
-Replay = pack("rag_sampler.replay").Replay
+Binding = pack("rag_sampler.methods.binding").Binding
+Refinement = pack("rag_sampler.methods.refinement").Refinement
+Replay = pack("rag_sampler.methods.record").Replay
 Evaluation, Trajectory = (
-    getattr(pack("rag_sampler.trajectory"), name) for name in ("Evaluation", "Trajectory")
+    getattr(pack("rag_sampler.methods.record"), name) for name in ("Evaluation", "Trajectory")
 )
 add_spec = pack("rag_sampler.engine").add_spec
 

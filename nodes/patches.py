@@ -2,9 +2,9 @@
 
 from comfy_api.latest import io
 
-from ..rag_sampler.binding import Binding
 from ..rag_sampler.engine import add_spec
-from ..rag_sampler.refinement import Refinement
+from ..rag_sampler.methods.binding import Binding
+from ..rag_sampler.methods.refinement import Refinement
 from .checks import checked
 from .common import CATEGORY, SEARCH, Regions, check_regions, named
 

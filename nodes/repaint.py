@@ -2,8 +2,8 @@
 
 from comfy_api.latest import io
 
+from ..rag_sampler.methods.refinement import Refinement
 from ..rag_sampler.picture import Picture
-from ..rag_sampler.refinement import Refinement
 from ..rag_sampler.repaint import NewRegion, mask_tokens, repaint
 from ..rag_sampler.sampling import Settings
 from .checks import checked

@@ -3,8 +3,8 @@
 import comfy.samplers
 from comfy_api.latest import io
 
-from ..rag_sampler.binding import Binding
-from ..rag_sampler.refinement import Refinement
+from ..rag_sampler.methods.binding import Binding
+from ..rag_sampler.methods.refinement import Refinement
 from ..rag_sampler.sampling import Settings, sample, with_regions
 from .checks import checked
 from .common import CATEGORY, SEARCH, Regions, check_regions, named

@@ -65,6 +65,11 @@ class Picture:
         """The picture of another latent [..., height, width] of the same model: a region's crop, a reference."""
         return replace(self, height=latent.shape[-2], width=latent.shape[-1])
 
+    def within(self, box: TokenBox) -> Picture:
+        """The part of it in a box of tokens, as a picture."""
+        rows, columns = self.slices(box)
+        return replace(self, height=rows.stop - rows.start, width=columns.stop - columns.start)
+
     def slices(self, box: TokenBox) -> tuple[slice, slice]:
         """The rows and columns of latent pixels in a box of tokens."""
         p = self.patch

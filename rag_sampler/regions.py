@@ -82,6 +82,16 @@ def describe(number: int, regions: tuple[Region, ...]) -> str:
     return f"region {number} of {len(regions)}" + (f' ("{short}")' if text else "")
 
 
+def refuse_options(regions: tuple[Region, ...], refused: dict[str, str], why: str) -> None:
+    """Raise ValueError where a region's conditioning carries an option of these; refused: how messages call each."""
+    for number, region in enumerate(regions, 1):
+        for _, options in region.conditioning:
+            for key in sorted(refused.keys() & options.keys()):
+                raise ValueError(
+                    f"the conditioning of {describe(number, regions)} carries {refused[key]}; {why}"
+                )
+
+
 def bounding_box(tokens: Tensor) -> TokenBox:
     """The smallest box around the true values of a bool grid [rows, columns]."""
     ys, xs = tokens.any(1).nonzero(), tokens.any(0).nonzero()

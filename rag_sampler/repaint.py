@@ -2,13 +2,13 @@
 
 As published, in two stock sampler calls: the mask's bounding box is sampled alone for the first steps; put into
 the picture's latent of that step, the rest is sampled from there, with the run that made the picture replayed
-beside it (rag_sampler/replay.py). Without a record of that run, ComfyUI's own noise mask holds the surroundings.
+beside it (methods/record.py). Without a record of that run, ComfyUI's own noise mask holds the surroundings.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import comfy.sample
 import comfy.samplers
@@ -16,16 +16,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import trajectory
-from .binding import BoundRegion
 from .engine import add_spec, plain
 from .layout import TokenBox
+from .methods.binding import base_entry, cropped_prompt
+from .methods.controls import Controls
+from .methods.record import TRAJECTORY, OutOfStep, Replay, Trajectory, identity, of_latent
+from .methods.refinement import Refinement
 from .picture import Picture, check_latent
-from .refinement import Refinement
-from .regions import TokenRegion, bounding_box
-from .replay import OutOfStep, Replay
+from .regions import bounding_box
 from .sampling import Settings, run_sampler
-from .trajectory import Trajectory
+from .schedule import Schedule
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +74,50 @@ def mask_tokens(mask: Tensor, picture: Picture, grow: int) -> Tensor:
     return inside
 
 
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One repaint: what to paint into which picture, and how.
+
+    settings: those of the picture's own run where a record of it is used.
+    noise: that of the region's own run, [B, C, h, w] of its box in latent pixels; None for the seed's.
+    """
+
+    model: object
+    prior: dict
+    region: NewRegion
+    positive: list
+    negative: list
+    settings: Settings
+    refinement: Refinement | None
+    noise: Tensor | None
+
+    @property
+    def samples(self) -> Tensor:
+        return self.prior["samples"]
+
+    @property
+    def picture(self) -> Picture:
+        return Picture.of_latent(self.samples, self.model)
+
+    @property
+    def sampling(self):
+        return self.model.get_model_object("model_sampling")
+
+    @property
+    def guided_model(self):
+        """The MODEL with the refinement of the new picture."""
+        return self.model if self.refinement is None else add_spec(self.model, self.refinement)
+
+    def bound_steps(self, steps: int, there: str) -> int:
+        """The steps in which the region is made alone; raises ValueError where none is left for it to join."""
+        if 0 <= self.region.bind_steps < steps:
+            return self.region.bind_steps
+        raise ValueError(
+            f"repaint_bind_steps is {self.region.bind_steps} and {there} {steps} steps; it has to be from 0 to "
+            f"{steps - 1}, so that a step is left in which the region joins the picture"
+        )
+
+
 def repaint(
     model,
     prior: dict,
@@ -93,128 +137,107 @@ def repaint(
     scheduler's.
     """
     channels = model.get_model_object("latent_format").latent_channels
-    prior = {**prior, "samples": comfy.sample.fix_empty_latent_channels(model, prior["samples"])}
     check_latent(prior["samples"], "prior")
     if prior["samples"].shape[1] != channels:
         raise ValueError(
             f"prior has the shape {tuple(prior['samples'].shape)}; this model repaints latents of pictures with "
             f"{channels} channels, [batch, {channels}, height, width]"
         )
+    # as KSampler does: a latent of one frame where the model wants frames
+    prior = {**prior, "samples": comfy.sample.fix_empty_latent_channels(model, prior["samples"])}
     if region.inside.all():
         logging.info("RAG: the mask covers the whole picture; all of it is painted anew")
-    record, why = trajectory.of_latent(prior, model)
-    if record is not None:
+    task = Task(model, prior, region, positive, negative, settings, refinement, noise)
+    found, why = of_latent(prior, model)
+    if found is not None:
         try:
-            return _beside_the_record(
-                model, prior, region, positive, negative, settings, refinement, noise, record
-            )
+            return _beside_the_record(replace(task, settings=settings.like(found)), found)
         except OutOfStep:
-            why = f"the sampler {record.sampler_name} takes other steps in a part of the schedule, or a cache skips some"
+            why = f"the sampler {found.sampler_name} takes other steps in a part of the schedule, or a cache skips some"
     logging.info("RAG: repaint without the record of the picture's run: %s", why)
-    return _with_noise_mask(model, prior, region, positive, negative, settings, refinement, noise, sigmas)
+    return _with_noise_mask(task, sigmas)
 
 
-def _beside_the_record(
-    model, prior, region, positive, negative, settings, refinement, noise, record: Trajectory
-):
-    settings = settings.like(record)
-    step = _bound(region, len(record.sigmas) - 1, "the picture was made in")
-    first = record.start(step)
+def _beside_the_record(task: Task, recorded: Trajectory) -> dict:
+    """The rest of the schedule beside the run that made the picture; raises OutOfStep where these do not line up."""
+    settings, sigmas = task.settings, recorded.sigmas
+    step = task.bound_steps(len(sigmas) - 1, "the picture was made in")
+    first = recorded.start(step)
     if first is None:
         raise OutOfStep
-    logging.info("RAG: repaint beside the record of the picture's run, with its schedule, %s and cfg %g",
-                 settings.sampler_name, settings.cfg)  # fmt: skip
-    alone = _alone(model, prior, region, positive, negative, settings, noise, record.sigmas, step)
-    patched = model if refinement is None else add_spec(model, refinement)
-    replay = Replay(record, first, region.inside, region.match_surroundings)
-    picture = Picture.of_latent(prior["samples"], model)
-    start = record.evaluations[first].x.clone()
-    _put(start, alone, region, picture)
-    earlier = record.evaluations[:first]
-    samples, done = run_sampler(
-        add_spec(patched, replay), *_start_at(model, start, record.sigmas[step], step), positive, negative, settings,
-        record.sigmas[step:], record=True,
-    )  # fmt: skip
-    samples = replay.mixed(samples, prior["samples"], picture).to(prior["samples"].dtype)
-    specs = (refinement,) if refinement is not None else ()
-    made = Trajectory(
-        (*earlier, *done), record.sigmas, settings.sampler_name, settings.cfg, positive, negative, specs,
-        trajectory.identity(model), samples,
-    )  # fmt: skip
-    return {**prior, "samples": samples, trajectory.KEY: made}
-
-
-def _bound(region: NewRegion, steps: int, there: str) -> int:
-    if 0 <= region.bind_steps < steps:
-        return region.bind_steps
-    raise ValueError(
-        f"repaint_bind_steps is {region.bind_steps} and {there} {steps} steps; it has to be from 0 to {steps - 1}, "
-        f"so that a step is left in which the region joins the picture"
+    logging.info(
+        "RAG: repaint beside the record of the picture's run, with its schedule, %s and cfg %g",
+        settings.sampler_name,
+        settings.cfg,
     )
+    start = recorded.evaluations[first].x.clone()
+    _put(start, _alone(task, sigmas, step), task)
+    replay = Replay(recorded, first, task.region.inside, task.region.match_surroundings)
+    samples, done = run_sampler(
+        add_spec(task.guided_model, replay), *_start_at(task, start, sigmas[step], step), task.positive, task.negative,
+        settings, sigmas[step:], record=True,
+    )  # fmt: skip
+    samples = replay.mixed(samples, task.samples, task.picture).to(task.samples.dtype)
+    made = Trajectory(
+        (*recorded.evaluations[:first], *done), sigmas, settings.sampler_name, settings.cfg, task.positive,
+        task.negative, (task.refinement,) if task.refinement is not None else (), identity(task.model), samples,
+    )  # fmt: skip
+    return {**task.prior, "samples": samples, TRAJECTORY: made}
 
 
-def _with_noise_mask(model, prior, region, positive, negative, settings, refinement, noise, sigmas):
+def _with_noise_mask(task: Task, sigmas: Tensor | None) -> dict:
     """Everything from x_t = (1 - sigma) · x_0 + sigma · noise, held outside the mask by ComfyUI's noise mask."""
-    sampling = model.get_model_object("model_sampling")
+    sampling, settings, samples = task.sampling, task.settings, task.samples
     if sigmas is None:
         sigmas = comfy.samplers.calculate_sigmas(sampling, settings.scheduler, settings.steps)
-    step = _bound(region, len(sigmas) - 1, "there are")
-    samples = prior["samples"]
-    picture = Picture.of_latent(samples, model)
-    clean = model.model.process_latent_in(samples.float())
-    fresh = comfy.sample.prepare_noise(samples, settings.seed)
-    inside = picture.spread(region.inside).to(samples.device)
+    step = task.bound_steps(len(sigmas) - 1, "there are")
+    clean = task.model.model.process_latent_in(samples.float())
+    fresh = comfy.sample.prepare_noise(samples, settings.seed).to(samples.device)
     start = sampling.noise_scaling(sigmas[step], fresh, clean)
-    alone = _alone(model, prior, region, positive, negative, settings, noise, sigmas, step)
-    _put(start, alone, region, picture)
+    _put(start, _alone(task, sigmas, step), task)
     held = (start - sampling.noise_scaling(sigmas[step], torch.zeros_like(fresh), clean)) / sigmas[step]
-    patched = model if refinement is None else add_spec(model, refinement)
+    inside = task.picture.spread(task.region.inside).to(samples.device)
     result, _ = run_sampler(
-        patched, held, samples, positive, negative, settings, sigmas[step:], noise_mask=inside[None].float()
-    )
-    kept = {key: value for key, value in prior.items() if key not in (trajectory.KEY, "noise_mask")}
+        task.guided_model, held, samples, task.positive, task.negative, settings, sigmas[step:],
+        noise_mask=inside[None].float(),
+    )  # fmt: skip
+    kept = {key: value for key, value in task.prior.items() if key not in (TRAJECTORY, "noise_mask")}
     return {**kept, "samples": torch.where(inside, result.to(samples), samples)}
 
 
-def _alone(model, prior, region: NewRegion, positive, negative, settings, noise, sigmas: Tensor, step: int):
+def _alone(task: Task, sigmas: Tensor, step: int) -> Tensor:
     """The region's box after its own steps, [B, C, h, w] in the model's space.
 
     As a bound region it takes guidance, ControlNets and the like from the base prompt, cropped to the box.
     """
-    samples = prior["samples"]
-    picture = Picture.of_latent(samples, model)
-    empty = torch.zeros(picture.crop(samples, region.box).shape)
-    if noise is None:
-        noise = comfy.sample.prepare_noise(empty, settings.seed)
-    sampling = model.get_model_object("model_sampling")
+    picture, region, sampling = task.picture, task.region, task.sampling
+    empty = torch.zeros(picture.crop(task.samples, region.box).shape)
+    noise = comfy.sample.prepare_noise(empty, task.settings.seed) if task.noise is None else task.noise
     if step == 0:
         return sampling.noise_scaling(sigmas[0], noise, empty)
-    bound = BoundRegion(0, TokenRegion(region.box), 0.0, False, picture)
-    base = next((options for _, options in positive if "area" not in options), positive[0][1])
-    own, against = (
-        bound.prompt(region.conditioning, base), bound.prompt(negative)
-    )  # fmt: skip
-    made, _ = run_sampler(plain(model), noise, empty, own, against, settings, sigmas[: step + 1])
-    return _at_sigma(model, made, sigmas[step])
+    controls = Controls(picture, region.box)
+    base = base_entry([options for _, options in task.positive], Schedule(sigmas, sampling))
+    own = cropped_prompt(region.conditioning, controls, base)
+    against = cropped_prompt(task.negative, controls)
+    made, _ = run_sampler(plain(task.model), noise, empty, own, against, task.settings, sigmas[: step + 1])
+    return task.model.model.process_latent_in(made) / _clean_share(task, sigmas[step])
 
 
-def _at_sigma(model, samples: Tensor, sigma: Tensor) -> Tensor:
-    """The latent in the model's space of which a sampler that stopped at sigma returned `samples`."""
-    inner = model.model.process_latent_in(samples)
-    unit = model.get_model_object("model_sampling").inverse_noise_scaling(sigma, torch.ones(()))
-    return inner / unit
+def _clean_share(task: Task, sigma: Tensor) -> Tensor:
+    """What a sampler that stops at sigma multiplies the latent in the model's space by."""
+    return task.sampling.inverse_noise_scaling(sigma, torch.ones(()))
 
 
-def _start_at(model, x: Tensor, sigma: Tensor, step: int) -> tuple[Tensor, Tensor]:
+def _start_at(task: Task, x: Tensor, sigma: Tensor, step: int) -> tuple[Tensor, Tensor]:
     """Noise and latent with which a stock sampler starts at x: no noise, and a latent that scales to x."""
     if step == 0:
         return x / sigma, torch.zeros_like(x)
-    sampling = model.get_model_object("model_sampling")
-    return torch.zeros_like(x), model.model.process_latent_out(sampling.inverse_noise_scaling(sigma, x))
+    latent = task.sampling.inverse_noise_scaling(sigma, x)
+    return torch.zeros_like(x), task.model.model.process_latent_out(latent)
 
 
-def _put(latent: Tensor, part: Tensor, region: NewRegion, picture: Picture) -> None:
+def _put(latent: Tensor, part: Tensor, task: Task) -> None:
     """Write the region's box into the latent where the mask is, in place."""
-    target = picture.crop(latent, region.box)
-    inside = picture.crop(picture.spread(region.inside), region.box).to(latent.device)
+    target = task.picture.crop(latent, task.region.box)
+    inside = task.picture.crop(task.picture.spread(task.region.inside), task.region.box).to(latent.device)
     target.copy_(torch.where(inside, part.to(target), target))

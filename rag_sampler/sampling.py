@@ -10,11 +10,9 @@ import comfy.utils
 import latent_preview
 from torch import Tensor
 
-from . import trajectory
-from .binding import Binding
-from .engine import KEY, add_spec
-from .refinement import Refinement
-from .trajectory import Evaluation, Recorder, Trajectory
+from .engine import add_spec, specs_of
+from .methods.record import TRAJECTORY, Evaluation, Recorder, Trajectory, identity
+from .methods.spec import Spec
 
 _EMPTY_LATENT_RATIOS = ("downscale_ratio_spacial", "downscale_ratio_temporal")
 """Keys by which ComfyUI's empty latents say for what scale they were made."""
@@ -37,9 +35,9 @@ class Settings:
         return replace(self, steps=steps, cfg=record.cfg, sampler_name=record.sampler_name, denoise=1.0)
 
 
-def with_regions(model, binding: Binding | None = None, refinement: Refinement | None = None):
+def with_regions(model, *specs: Spec | None):
     """A clone of the MODEL with what is given; the MODEL itself where nothing is."""
-    for spec in (binding, refinement):
+    for spec in specs:
         model = model if spec is None else add_spec(model, spec)
     return model
 
@@ -102,9 +100,11 @@ def sample(
     samples, evaluations = run_sampler(
         model, noise, start, positive, negative, settings, sigmas, latent.get("noise_mask"), keep_for_repaint
     )
-    kept = {key: value for key, value in latent.items() if key not in (*ratios, trajectory.KEY)}
+    kept = {key: value for key, value in latent.items() if key not in (*ratios, TRAJECTORY)}
     result = {**kept, "samples": samples}
-    if keep_for_repaint:
+    if keep_for_repaint and not evaluations:
+        logging.info("RAG: nothing was sampled (denoise 0), so there is no record for Repaint")
+    elif keep_for_repaint:
         if sigmas is None:
             sigmas = comfy.samplers.KSampler(
                 model,
@@ -114,10 +114,9 @@ def sample(
                 settings.scheduler,
                 settings.denoise,
             ).sigmas
-        specs = model.model_options["transformer_options"].get(KEY, ())
-        record = result[trajectory.KEY] = Trajectory(
-            evaluations, sigmas.cpu(), settings.sampler_name, settings.cfg, positive, negative,
-            tuple(spec for spec in specs if spec.works), trajectory.identity(model), samples,
+        made = result[TRAJECTORY] = Trajectory(
+            evaluations, sigmas.cpu(), settings.sampler_name, settings.cfg, positive, negative, specs_of(model),
+            identity(model), samples,
         )  # fmt: skip
-        logging.info("RAG: kept a record of the run for Repaint, %.0f MB", record.megabytes)
+        logging.info("RAG: kept a record of the run for Repaint, %.0f MB", made.megabytes)
     return result

@@ -4,7 +4,7 @@ import pytest
 import torch
 from rag_pack.rag_sampler.attention.override import install_override
 from rag_pack.rag_sampler.attention.reads import FORK, IMAGE, Program, run_reads
-from rag_pack.rag_sampler.refinement import reads
+from rag_pack.rag_sampler.methods.refinement import reads
 
 B, H, D = 2, 3, 8
 TEXTS, TOKENS = (4, 3, 5), 10

@@ -8,10 +8,10 @@ import torch
 from comfy.ldm.flux.layers import DoubleStreamBlock, SingleStreamBlock
 from comfy_api.torch_helpers import set_torch_compile_wrapper
 from comfy_extras.nodes_torch_compile import TorchCompileModel, skip_torch_compile_dict
-from rag_pack.rag_sampler.binding import Binding
 from rag_pack.rag_sampler.engine import add_spec
 from rag_pack.rag_sampler.layout import Box, Cell
-from rag_pack.rag_sampler.refinement import Refinement
+from rag_pack.rag_sampler.methods.binding import Binding
+from rag_pack.rag_sampler.methods.refinement import Refinement
 from rag_pack.rag_sampler.regions import Region
 from tiny import conditioning, load_k128, noise_for, sample, schedule
 

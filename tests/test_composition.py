@@ -15,10 +15,10 @@ import comfy.supported_models
 import pytest
 import tiny
 import torch
-from rag_pack.rag_sampler.binding import Binding
 from rag_pack.rag_sampler.engine import add_spec
 from rag_pack.rag_sampler.layout import Box, Cell
-from rag_pack.rag_sampler.refinement import Refinement
+from rag_pack.rag_sampler.methods.binding import Binding
+from rag_pack.rag_sampler.methods.refinement import Refinement
 from rag_pack.rag_sampler.regions import Region
 from safetensors.torch import load_file
 from tiny import conditioning, noise_for, sample, schedule
@@ -211,7 +211,7 @@ def test_a_cache_that_skips_blocks_is_warned_of_once(model, texts, setting, capl
     result = sample(patched, *setting)
     assert torch.isfinite(result).all()
     assert (
-        sum("blocks were refined; a cache that skips blocks" in r.getMessage() for r in caplog.records) == 1
+        sum("blocks were guided by Soft Refinement; a cache that skips blocks" in r.getMessage() for r in caplog.records) == 1
     )
 
 

@@ -6,12 +6,13 @@ import comfy.ldm.flux.controlnet
 import comfy.ops
 import pytest
 import torch
-from rag_pack.rag_sampler.binding import Binding, BoundRegion
 from rag_pack.rag_sampler.engine import add_spec
 from rag_pack.rag_sampler.layout import Box, Cell, TokenBox
+from rag_pack.rag_sampler.methods.binding import Binding, cropped_prompt
+from rag_pack.rag_sampler.methods.controls import Controls
+from rag_pack.rag_sampler.methods.refinement import Refinement
 from rag_pack.rag_sampler.picture import Picture
-from rag_pack.rag_sampler.refinement import Refinement
-from rag_pack.rag_sampler.regions import Region, TokenRegion
+from rag_pack.rag_sampler.regions import Region
 from rag_pack.rag_sampler.repaint import NewRegion, repaint
 from rag_pack.rag_sampler.sampling import Settings
 from rag_pack.rag_sampler.sampling import sample as generate
@@ -294,10 +295,9 @@ def test_repaint_crops_every_hint_of_the_region_that_it_makes_alone(model, texts
 
 
 def test_an_inpainting_latent_is_cropped_for_a_region_made_alone(texts):
-    region = BoundRegion(0, TokenRegion(TokenBox(2, 6, 4, 8)), 0.0, False, Picture(16, 24))
+    controls = Controls(Picture(16, 24), TokenBox(2, 6, 4, 8))
     latent, mask = noise_for(16, 24), hint()[..., 0][:, None]
-    ((_, options),) = region.prompt(
-        conditioning(texts, "H0"), {"concat_latent_image": latent, "concat_mask": mask}
-    )
+    inherited = {"concat_latent_image": latent, "concat_mask": mask}
+    ((_, options),) = cropped_prompt(conditioning(texts, "H0"), controls, inherited)
     assert torch.equal(options["concat_latent_image"], in_box(latent))
     assert torch.equal(options["concat_mask"], mask[..., PIXELS[0], PIXELS[1]])

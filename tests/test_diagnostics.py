@@ -5,10 +5,10 @@ import re
 
 import pytest
 import torch
-from rag_pack.rag_sampler.binding import Binding
 from rag_pack.rag_sampler.engine import add_spec
 from rag_pack.rag_sampler.layout import Box, Cell
-from rag_pack.rag_sampler.refinement import Refinement
+from rag_pack.rag_sampler.methods.binding import Binding
+from rag_pack.rag_sampler.methods.refinement import Refinement
 from rag_pack.rag_sampler.regions import Region
 from tiny import conditioning, noise_for, sample, schedule
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
@@ -70,6 +70,14 @@ def test_one_line_tells_what_was_done(model, texts, setting, caplog):
     assert "1 regions (25% of the tokens) bound at 2 of 8 steps with features" in line
     assert "2 cells (100% of the tokens) refined with delta 0.5 in 5 of 5 blocks, 2 image streams" in line
     assert "× the cost of a plain run" in line
+
+
+@pytest.mark.parametrize("sampler", ["euler", "heun", "dpm_2", "dpmpp_sde", "dpmpp_2s_ancestral", "seeds_3"])
+def test_steps_are_counted_not_evaluations(model, texts, setting, caplog, sampler):
+    patched = add_spec(model, Binding((region(texts, Box(0, 0, 0.5, 1)),), 2))
+    with caplog.at_level(logging.INFO):
+        sample(patched, *setting, sampler=sampler)
+    assert "bound at 2 of 8 steps" in caplog.text
 
 
 def test_the_cost_in_the_log_is_what_a_counter_counts(model, texts, setting, caplog):

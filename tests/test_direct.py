@@ -6,8 +6,8 @@ import pytest
 import torch
 from rag_pack.rag_sampler.engine import add_spec
 from rag_pack.rag_sampler.layout import Cell, parse_split_ratio
+from rag_pack.rag_sampler.methods.refinement import Refinement
 from rag_pack.rag_sampler.picture import Picture
-from rag_pack.rag_sampler.refinement import Refinement
 from rag_pack.rag_sampler.regions import Region
 from tiny import basic_guider, conditioning, noise_for, run, sample, schedule
 from torch.utils._python_dispatch import TorchDispatchMode

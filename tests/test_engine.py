@@ -6,10 +6,10 @@ import comfy.samplers
 import comfy.utils
 import pytest
 import torch
-from rag_pack.rag_sampler.binding import Binding
 from rag_pack.rag_sampler.engine import add_spec
 from rag_pack.rag_sampler.layout import Box, Cell, LayoutError
-from rag_pack.rag_sampler.refinement import Refinement
+from rag_pack.rag_sampler.methods.binding import Binding
+from rag_pack.rag_sampler.methods.refinement import Refinement
 from rag_pack.rag_sampler.regions import Mask, Region
 from tiny import basic_guider, cfg_guider, conditioning, load_tiny, noise_for, run, sample, schedule
 

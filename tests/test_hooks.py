@@ -3,10 +3,10 @@
 import comfy.hooks
 import pytest
 import torch
-from rag_pack.rag_sampler.binding import Binding
 from rag_pack.rag_sampler.engine import add_spec
 from rag_pack.rag_sampler.layout import Box
-from rag_pack.rag_sampler.refinement import Refinement
+from rag_pack.rag_sampler.methods.binding import Binding
+from rag_pack.rag_sampler.methods.refinement import Refinement
 from rag_pack.rag_sampler.regions import Region
 from tiny import basic_guider, cfg_guider, conditioning, noise_for, run, sample, schedule
 
@@ -50,6 +50,20 @@ def test_a_hooked_region_is_the_run_with_that_lora(model, texts, setting):
     alone = sample(patched_with(model, hooks), conditioning(texts, "H0"), noise, sigmas)
     torch.testing.assert_close(bound, alone, rtol=0, atol=1e-5)
     assert not torch.allclose(bound, sample(model, conditioning(texts, "H0"), noise, sigmas), atol=1e-2)
+
+
+@pytest.mark.feature("LoRA hook on the base prompt, another on a region", "Hard Binding")
+def test_a_regions_lora_comes_on_top_of_the_base_prompts(model, texts, setting):
+    """That of the base prompt is for the whole picture, the bound region included."""
+    base, noise, sigmas = setting
+    of_base, of_region = lora(model, seed=1), lora(model, seed=2)
+    bound = add_spec(model, Binding((hooked(texts, "H0", of_region, WHOLE),), STEPS))
+    ours = sample(bound, comfy.hooks.set_hooks_for_conditioning(base, of_base), noise, sigmas)
+    alone = patched_with(patched_with(model, of_base), of_region)
+    stock = sample(alone, conditioning(texts, "H0"), noise, sigmas)
+    torch.testing.assert_close(ours, stock, rtol=0, atol=1e-5)
+    only = sample(patched_with(model, of_region), conditioning(texts, "H0"), noise, sigmas)
+    assert not torch.allclose(stock, only, atol=1e-2)
 
 
 def test_the_lora_stays_in_its_region(model, texts, setting):

@@ -13,8 +13,9 @@ from comfy_extras.nodes_hooks import (
 )
 from rag_pack.nodes.patches import RAGHardBinding, RAGSoftRefinementAttention
 from rag_pack.nodes.sampler import RAGHardBindingSampler
-from rag_pack.rag_sampler import engine, trajectory
+from rag_pack.rag_sampler.engine.evaluation import Evaluation
 from rag_pack.rag_sampler.layout import Box, Cell
+from rag_pack.rag_sampler.methods.record import TRAJECTORY
 from rag_pack.rag_sampler.regions import Region
 from rag_pack.rag_sampler.repaint import NewRegion, repaint
 from rag_pack.rag_sampler.sampling import Settings
@@ -145,13 +146,14 @@ def test_several_scheduled_hooks_on_one_region(model, texts, setting, files, sch
 
 @pytest.mark.feature("LoRA hooks on base prompt, region and negative", "Hard Binding")
 def test_hooks_on_region_negative_and_base_prompt_at_once(model, texts, setting, files):
-    """Each prompt has its own, the region not the base prompt's."""
+    """Each prompt has its own; the base prompt's is for the whole picture, and the region's comes on top of it."""
     noise, sigmas = setting
     base, own, against = (hook(name) for name in files.values())
     prompts = [hooked(conditioning(texts, key), h) for key, h in (("G0", base), ("H0", own), ("G1", against))]
     both = bound(model, (LEFT,), (prompts[1],))
     _, mine = run(cfg_guider(both, prompts[0], prompts[2], 3.0), noise, sigmas)
-    _, alone = run(cfg_guider(model, prompts[1], prompts[2], 3.0), noise[..., :12], sigmas)
+    region = hooked(conditioning(texts, "H0"), base.clone_and_combine(own))
+    _, alone = run(cfg_guider(model, region, prompts[2], 3.0), noise[..., :12], sigmas)
     torch.testing.assert_close(mine[:BOUND, ..., :12], alone[:BOUND], rtol=0, atol=2e-4)
     _, main = run(cfg_guider(model, prompts[0], prompts[2], 3.0), noise, sigmas)
     torch.testing.assert_close(mine[0, ..., 12:], main[0, ..., 12:], rtol=0, atol=2e-4)
@@ -245,19 +247,19 @@ def test_repaint_replays_a_picture_made_with_hooks(model, texts, files, monkeypa
         bound(model, (LEFT,), (own,)), {"samples": torch.zeros(1, 16, 16, 24)}, base, base, settings,
         keep_for_repaint=True,
     )  # fmt: skip
-    replayed, evaluate = [], engine._evaluate
+    replayed, evaluate = [], Evaluation.predictions
 
-    def watched(run, *args, record=None, **kwargs):
-        out = evaluate(run, *args, record=record, **kwargs)
+    def watched(evaluation, *args, record=None, **kwargs):
+        out = evaluate(evaluation, *args, record=record, **kwargs)
         replayed.extend([] if record is None else [out[0].clone()])
         return out
 
-    monkeypatch.setattr(engine, "_evaluate", watched)
+    monkeypatch.setattr(Evaluation, "predictions", watched)
     inside = torch.zeros(8, 12, dtype=torch.bool)
     inside[:, 8:] = True
     region, new = NewRegion(inside, conditioning(texts, "H1"), 1, True), conditioning(texts, "G1")
     repaint(model, prior, region, new, new, settings)
-    recorded = [evaluation.denoised for evaluation in prior[trajectory.KEY].evaluations]
+    recorded = [evaluation.denoised for evaluation in prior[TRAJECTORY].evaluations]
     torch.testing.assert_close(torch.stack(replayed), torch.stack(recorded[1:]), rtol=0, atol=1e-4)
     assert model.hook_patches == {}
 

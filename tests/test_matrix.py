@@ -23,9 +23,9 @@ from comfy_extras import (
     nodes_slg,
     nodes_tcfg,
 )
-from rag_pack.rag_sampler.binding import Binding
 from rag_pack.rag_sampler.engine import add_spec
-from rag_pack.rag_sampler.refinement import Refinement
+from rag_pack.rag_sampler.methods.binding import Binding
+from rag_pack.rag_sampler.methods.refinement import Refinement
 from rag_pack.rag_sampler.regions import Region
 from rag_pack.rag_sampler.repaint import repaint
 from rag_pack.rag_sampler.sampling import Settings, sample, with_regions

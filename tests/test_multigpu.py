@@ -11,11 +11,11 @@ import comfy.hooks
 import comfy.model_management
 import pytest
 import torch
-from rag_pack.rag_sampler import trajectory
-from rag_pack.rag_sampler.binding import Binding
 from rag_pack.rag_sampler.engine import add_spec
 from rag_pack.rag_sampler.layout import Box, Cell
-from rag_pack.rag_sampler.refinement import Refinement
+from rag_pack.rag_sampler.methods.binding import Binding
+from rag_pack.rag_sampler.methods.record import of_latent
+from rag_pack.rag_sampler.methods.refinement import Refinement
 from rag_pack.rag_sampler.regions import Region
 from rag_pack.rag_sampler.repaint import NewRegion, repaint
 from rag_pack.rag_sampler.sampling import Settings
@@ -187,6 +187,6 @@ def test_repaint(model, texts, split):
     new = conditioning(texts, "G1")
     one = repaint(model, prior, region, new, negative, settings)["samples"]
     divided = split(model)
-    assert trajectory.of_latent(prior, divided)[0] is not None
+    assert of_latent(prior, divided)[0] is not None
     two = repaint(divided, prior, region, new, negative, settings)["samples"]
     torch.testing.assert_close(two, one, rtol=0, atol=1e-4)

@@ -4,10 +4,10 @@ import json
 
 import pytest
 import torch
-from rag_pack.rag_sampler.binding import Binding
 from rag_pack.rag_sampler.engine import add_spec
 from rag_pack.rag_sampler.layout import Box, parse_split_ratio
-from rag_pack.rag_sampler.refinement import Refinement
+from rag_pack.rag_sampler.methods.binding import Binding
+from rag_pack.rag_sampler.methods.refinement import Refinement
 from rag_pack.rag_sampler.regions import Region
 from safetensors.torch import load_file
 from tiny import GOLDEN, LOADERS, basic_guider, conditioning, run

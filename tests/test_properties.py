@@ -11,10 +11,10 @@ from rag_pack.nodes.canvas import RAGRegionCanvas
 from rag_pack.nodes.regions import RAGSplitRatioLayout
 from rag_pack.rag_sampler.canvas import drawn_regions, read_drawing, read_linked, write_drawing
 from rag_pack.rag_sampler.layout import Box, LayoutError, parse_split_ratio, split_prompts
+from rag_pack.rag_sampler.methods.attention_method import disjoint
 from rag_pack.rag_sampler.picture import Picture
 from rag_pack.rag_sampler.planner import Plan, PlanError, read_plan
 from rag_pack.rag_sampler.preview import draw_layout, region_mask
-from rag_pack.rag_sampler.refinement import Refinement, lay_out
 from rag_pack.rag_sampler.regions import Mask, Region, TokenRegion, bound_tokens, guided_tokens
 from rag_pack.rag_sampler.repaint import mask_tokens
 
@@ -197,13 +197,13 @@ def test_every_token_is_guided_by_its_last_region_or_by_none(regions, width, hei
     except LayoutError:
         assume(False)
     rows, columns = -(-height // 16), -(-width // 16)
-    picture = lay_out(Refinement(regions, 1.0), tokens, Picture.of_pixels(width, height), (1.0, 0.0), 0)
-    shared = torch.cat([*picture.cells, picture.uncovered])
+    cells, uncovered = disjoint(tokens, Picture.of_pixels(width, height))
+    shared = torch.cat([*cells, uncovered])
     assert torch.equal(shared.sort().values, torch.arange(rows * columns))
     grids = [grid(each, width, height).flatten() for each in tokens]
-    for number, cell in enumerate(picture.cells):
+    for number, cell in enumerate(cells):
         assert grids[number][cell].all() and not any(later[cell].any() for later in grids[number + 1 :])
-    assert not any(found[picture.uncovered].any() for found in grids)
+    assert not any(found[uncovered].any() for found in grids)
 
 
 @examples(100)

@@ -1,18 +1,21 @@
 """Repaint: equal to the published code, exact outside the mask, and never an error for want of a record."""
 
+import gc
 import json
+import weakref
 
 import comfy.sd
 import numpy as np
 import pytest
 import torch
+from comfy.controlnet import ControlBase
 from PIL import Image
 from rag_pack.nodes.repaint import RAGRepaint
-from rag_pack.rag_sampler import trajectory
-from rag_pack.rag_sampler.binding import Binding
 from rag_pack.rag_sampler.layout import Box, Cell
+from rag_pack.rag_sampler.methods.binding import Binding
+from rag_pack.rag_sampler.methods.record import TRAJECTORY
+from rag_pack.rag_sampler.methods.refinement import Refinement
 from rag_pack.rag_sampler.picture import Picture
-from rag_pack.rag_sampler.refinement import Refinement
 from rag_pack.rag_sampler.regions import Region
 from rag_pack.rag_sampler.repaint import NewRegion, mask_tokens, repaint
 from rag_pack.rag_sampler.sampling import Settings, sample, with_regions
@@ -57,7 +60,7 @@ def test_every_step_equals_the_published_one(name, models):
         model, prior, region, prompt(asked["Repainting_prompt"]), prompt(asked["Repainting_prompt"]), settings,
         new_cells, noise=stored["region_noise"],
     )  # fmt: skip
-    record = result[trajectory.KEY]
+    record = result[TRAJECTORY]
     steps = [e.x for e in record.evaluations[asked["Repainting_HB_replace"] :]]
     final = model.model.process_latent_in(result["samples"])
     ours = torch.cat([*steps, final])
@@ -161,7 +164,7 @@ def test_everything_outside_stays_to_the_bit(model, texts, region, sampler, cfg,
     assert_only_inside_changed(result, prior, region)
     beside = "beside the record" in caplog.text and "without the record" not in caplog.text
     assert beside == (sampler not in HELD_BY_MASK), caplog.text
-    assert (trajectory.KEY in result) == beside
+    assert (TRAJECTORY in result) == beside
 
 
 @pytest.mark.feature("batch of 2", "Repaint")
@@ -203,7 +206,7 @@ def test_a_changed_latent_is_never_replayed_from_a_wrong_record(model, texts, re
     with caplog.at_level("INFO"):
         result = paint(model, texts, prior, region, settings)
     assert "repaint without the record of the picture's run: the latent" in caplog.text
-    assert trajectory.KEY not in result
+    assert TRAJECTORY not in result
     assert_only_inside_changed(result, prior, region)
 
 
@@ -256,17 +259,17 @@ def test_three_rounds(model, texts):
         region = NewRegion(inside, conditioning(texts, "RH"), 2, True)
         result = paint(model, texts, picture, region, settings)
         assert_only_inside_changed(result, picture, region)
-        assert torch.equal(result[trajectory.KEY].samples, result["samples"])
+        assert torch.equal(result[TRAJECTORY].samples, result["samples"])
         picture = result
 
 
 def test_the_prior_is_not_changed(model, texts, region):
     settings = Settings(5, 5, 1.0, "euler", "simple")
     prior = make(model, texts, settings)
-    samples, keys, record = prior["samples"].clone(), list(prior), prior[trajectory.KEY]
+    samples, keys, record = prior["samples"].clone(), list(prior), prior[TRAJECTORY]
     xs = [e.x.clone() for e in record.evaluations]
     paint(model, texts, prior, region, settings)
-    assert torch.equal(prior["samples"], samples) and list(prior) == keys and prior[trajectory.KEY] is record
+    assert torch.equal(prior["samples"], samples) and list(prior) == keys and prior[TRAJECTORY] is record
     assert all(torch.equal(e.x, x) for e, x in zip(record.evaluations, xs, strict=True))
 
 
@@ -315,6 +318,42 @@ def test_a_recorded_prompt_that_changes_on_the_way_is_replayed_as_it_was(model, 
         prior = sample(model, latent, positive, positive, settings, keep_for_repaint=True)
         painted.append(repaint(model, prior, region, whole, whole, settings)["samples"])
     torch.testing.assert_close(*painted, rtol=0, atol=1e-5)
+
+
+def test_a_picture_of_no_step_has_no_record(model, texts, region, caplog):
+    """At denoise 0 nothing is sampled; the picture is repainted all the same."""
+    settings = Settings(5, 4, 1.0, "euler", "simple")
+    base, latent = conditioning(texts, "G0"), {"samples": torch.randn(1, 16, *SIZE)}
+    none = Settings(5, 4, 1.0, "euler", "simple", denoise=0.0)
+    with caplog.at_level("INFO"):
+        prior = sample(model, latent, base, base, none, keep_for_repaint=True)
+    assert "nothing was sampled (denoise 0)" in caplog.text and TRAJECTORY not in prior
+    assert_only_inside_changed(paint(model, texts, prior, region, settings), prior, region)
+
+
+def test_the_record_of_a_latent_holds_its_controlnet_no_longer_than_the_latent_lives(model, texts):
+    """It holds what Repaint has to run again, by reference: with the LATENT in ComfyUI's cache that goes, too."""
+
+    class Control(ControlBase):
+        def copy(self):
+            return self.copy_to(made := Control()) or made
+
+        def get_control(self, x, t, cond, batched_number, transformer_options):
+            return {"input": [], "output": []}
+
+    control = Control()
+    control.cond_hint_original = torch.zeros(1, 3, 128, 192)
+    held, settings = weakref.ref(control), Settings(5, 2, 1.0, "euler", "simple")
+    prompt = conditioning(texts, "G0", control=control)
+    boxed = with_regions(model, Binding((Region(Box(0, 0, 0.5, 1), conditioning(texts, "H0")),), 1))
+    latent = {"samples": torch.zeros(1, 16, *SIZE)}
+    prior = sample(boxed, latent, prompt, prompt, settings, keep_for_repaint=True)
+    del control, prompt, boxed
+    gc.collect()
+    assert held() is prior[TRAJECTORY].positive[0][1]["control"]
+    del prior
+    gc.collect()
+    assert held() is None
 
 
 def test_the_whole_picture_may_be_painted_anew(model, texts, caplog):

@@ -10,9 +10,9 @@ equals the stand-alone one through the steps before, and their predictions throu
 import pytest
 import torch
 from comfy.k_diffusion import sampling as k_diffusion
-from rag_pack.rag_sampler.binding import Binding
 from rag_pack.rag_sampler.engine import add_spec
 from rag_pack.rag_sampler.layout import Box
+from rag_pack.rag_sampler.methods.binding import Binding
 from rag_pack.rag_sampler.regions import Region
 from tiny import basic_guider, cfg_guider, conditioning, noise_for, run, schedule
 

@@ -7,10 +7,10 @@ import comfy.model_management
 import pytest
 import torch
 from comfy.patcher_extension import WrappersMP
-from rag_pack.rag_sampler.binding import Binding
 from rag_pack.rag_sampler.engine import STEP, add_spec
 from rag_pack.rag_sampler.layout import Box, Cell
-from rag_pack.rag_sampler.refinement import Refinement
+from rag_pack.rag_sampler.methods.binding import Binding
+from rag_pack.rag_sampler.methods.refinement import Refinement
 from rag_pack.rag_sampler.regions import Region
 from rag_pack.rag_sampler.repaint import NewRegion, repaint
 from rag_pack.rag_sampler.sampling import Settings
@@ -69,13 +69,13 @@ PHASES = {
     "before the first step": lambda place, step: place == "prepared",
     "in a region's run": lambda place, step: place == "block" and step.parts is not None,
     "in a bound main pass": lambda place, step: place == "block" and step.paste,
-    "in a refined step": lambda place, step: place == "block" and step.refinement and not step.paste,
+    "in a refined step": lambda place, step: place == "block" and step.guided and not step.paste,
 }
 REPAINT_PHASES = {
     "in the new region's own run": lambda place, step: place == "block" and step is None,
     "in the replay of the old picture": lambda place, step: step and step.record and step.parts is None,
     "in the replay of an old region": lambda place, step: step and step.parts is not None,
-    "in the new picture": lambda place, step: step and step.run.replay,
+    "in the new picture": lambda place, step: step and step.plan.replay,
 }
 ERRORS = [torch.OutOfMemoryError("out of memory"), comfy.model_management.InterruptProcessingException()]
 

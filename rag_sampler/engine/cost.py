@@ -6,8 +6,8 @@ bench/cost.py counts everything, and a test holds the two together.
 
 from __future__ import annotations
 
-from .attention.reads import Program
-from .networks.network import Network
+from ..attention.reads import Program
+from ..networks.network import Network
 
 
 def plain_cost(network: Network, text: int, image: int) -> float:

@@ -6,42 +6,26 @@ Their hooks are therefore registered on the clone of the MODEL that carries the 
 
 from __future__ import annotations
 
-import logging
-
 from comfy.hooks import EnumHookMode, EnumHookType, EnumWeightTarget, HookGroup, create_target_dict
 from comfy.samplers import get_total_hook_groups_in_conds
 
-from .binding import Binding
-from .regions import Region, describe
-from .replay import Replay
-
-
-def of_spec(spec) -> list:
-    """The LoRA hooks that a spec of the engine brings: those of bound regions, and all of a replayed run."""
-    if isinstance(spec, Binding):
-        return of_regions(spec.regions, spec.node)
-    if not isinstance(spec, Replay):
-        return []
-    found = _hooks([*spec.trajectory.positive, *spec.trajectory.negative])
-    if others := {hook.hook_type.value for hook in found if hook.hook_type != EnumHookType.Weight}:
-        logging.warning("RAG: hooks of the prompts that a picture was made with are not replayed: %s", others)
-    bound = [hook for part in spec.trajectory.specs for hook in of_spec(part)]
-    return [hook for hook in found if hook.hook_type == EnumHookType.Weight] + bound
+from ..regions import Region, describe
 
 
 def of_regions(regions: tuple[Region, ...], node: str) -> list:
     """The LoRA hooks of all regions' conditioning; raises ValueError for hooks of another kind."""
     for number, region in enumerate(regions, 1):
-        for hook in _hooks(region.conditioning):
+        for hook in of_conditioning(region.conditioning):
             if hook.hook_type != EnumHookType.Weight:
                 raise ValueError(
                     f"{node}: the conditioning of {describe(number, regions)} carries a hook of the type "
                     f"{hook.hook_type.value}; a region takes LoRA and model hooks (weights) only"
                 )
-    return [hook for region in regions for hook in _hooks(region.conditioning)]
+    return [hook for region in regions for hook in of_conditioning(region.conditioning)]
 
 
-def _hooks(conditioning: list) -> list:
+def of_conditioning(conditioning: list) -> list:
+    """The hooks of all entries of a CONDITIONING."""
     return [h for _, options in conditioning if options.get("hooks") for h in options["hooks"].hooks]
 
 

@@ -6,18 +6,18 @@ import comfy.sampler_helpers
 from comfy.conds import CONDList
 from comfy.sampler_helpers import convert_cond
 
-from .binding import Binding
-from .refinement import Refinement
-from .regions import describe
-from .replay import ORIGINAL
-from .run import Run
+from ..methods.binding import base_entry
+from ..methods.record import ORIGINAL, Trajectory
+from ..methods.spec import Spec
+from ..regions import describe
+from .plan import Plan
 
 TEXTS = "rag_texts"
 """The model condition that brings the regional texts to APPLY_MODEL."""
 
 
-def add_regions(model, conds: dict[str, list], run: Run, specs: tuple) -> dict[str, list]:
-    """The guider's conditions with the entries of bound regions and the texts of refinements."""
+def add_regions(model, conds: dict[str, list], plan: Plan) -> dict[str, list]:
+    """The guider's conditions with the entries of bound regions and the texts of attention methods."""
     role = "positive" if "positive" in conds else next(iter(conds))
     if role != "positive" and len(conds) > 1:
         raise ValueError(
@@ -25,31 +25,28 @@ def add_regions(model, conds: dict[str, list], run: Run, specs: tuple) -> dict[s
             f"one the regions belong to; use a guider with a positive prompt, such as BasicGuider or CFGGuider"
         )
     positive = conds[role]
-    bases = [entry for entry in positive if "area" not in entry] or positive
-    regions = [region for spec in specs if isinstance(spec, Binding) for region in spec.regions]
-    texts = [text for spec in specs if isinstance(spec, Refinement) for text in spec.texts]
-    for spec in specs:
-        if isinstance(spec, Binding | Refinement):
-            _check_width(bases[0], spec)
-    entries = []
+    base = base_entry(positive, plan.schedule)
+    for layer in plan.layers:
+        _check_width(base, layer.spec)
     if hasattr(comfy.sampler_helpers, "preprocess_multigpu_conds"):
         # Each device gets a copy of a ControlNet's weights; made now, all crops of it share that copy.
-        own = [options for region in regions for _, options in region.conditioning]
+        own = [options for region in plan.bound for _, options in region.conditioning]
         comfy.sampler_helpers.preprocess_multigpu_conds({**conds, "regions": own}, model, {})
-    for i, region in enumerate(run.bound):
-        region.adopt_controls(conds)
-        entries += region.entries(bases[0], convert_cond(regions[i].conditioning))
+    entries = []
+    for region in plan.bound:
+        for entry in (entry for branch in conds.values() for entry in branch):
+            region.controls.of(entry.get("control"))  # cut before ComfyUI prepares them
+        entries += region.entries(base)
+    texts = [plan.network.padded(text) for guided in plan.guided for text in guided.texts]
     if texts:
-        texts = [run.network.padded(text) for text in texts]
         positive = [{**c, "model_conds": {**c["model_conds"], TEXTS: CONDList(texts)}} for c in positive]
     return {**conds, role: [*positive, *entries]}
 
 
-def add_original(model, conds: dict[str, list], run: Run, trajectory) -> dict[str, list]:
+def add_original(model, conds: dict[str, list], plan: Plan, trajectory: Trajectory) -> dict[str, list]:
     """The guider's conditions with those of a recorded run, marked."""
     original = {"positive": convert_cond(trajectory.positive), "negative": convert_cond(trajectory.negative)}
-    original = add_regions(model, original, run, trajectory.specs)
-    for role, entries in original.items():
+    for role, entries in add_regions(model, original, plan).items():
         marked = [
             {k: v for k, v in c.items() if k != "control_apply_to_uncond"} | {ORIGINAL: True} for c in entries
         ]
@@ -57,7 +54,7 @@ def add_original(model, conds: dict[str, list], run: Run, trajectory) -> dict[st
     return conds
 
 
-def _check_width(base: dict, spec: Binding | Refinement) -> None:
+def _check_width(base: dict, spec: Spec) -> None:
     """Texts of another encoder would fail deep inside the model; say it here."""
     if base.get("cross_attn") is None:
         return

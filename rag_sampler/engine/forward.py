@@ -1,0 +1,118 @@
+"""One forward of the network: regional texts appended, attention read by the active method, states shown to hooks."""
+
+from __future__ import annotations
+
+import torch
+
+from ..attention.override import install_override
+from ..attention.reads import Program
+from ..methods.attention_method import Guided
+from ..networks.states import Forward
+from .conditions import TEXTS
+from .cost import plain_cost, program_cost
+from .evaluation import STEP, Step
+
+MARK = "rag_hooked"
+"""An argument that the network ignores. It keeps torch.compile from taking a graph without our hooks for one with
+them: core's TorchCompileModel compares no transformer_options, but it does compare the names of arguments."""
+
+
+def apply_model(
+    executor, x, t, c_concat=None, c_crossattn=None, control=None, transformer_options=None, **kwargs
+):
+    """ComfyUI's APPLY_MODEL."""
+    texts = kwargs.pop(TEXTS, None)
+    step: Step | None = transformer_options.get(STEP)
+    if step is None or step.plan.network is None:
+        return executor(x, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
+    plan, options, network = step.plan, transformer_options.copy(), step.plan.network
+    picture = plan.picture.like(x)
+    whole = picture == plan.picture
+    forward = Forward(network, picture, _chunks(step, options, picture), step.paste if whole else ())
+    text, references = c_crossattn.shape[1], network.references(kwargs, picture)
+    if step.guided is not None and texts is not None and whole:
+        texts = plan.texts_of(step.guided, texts)
+        lengths = tuple(text.shape[1] for text in texts)
+        fork, dtype = _fork(step, bool(forward.paste), kwargs), executor.class_obj.get_dtype_inference()
+        program = step.guided.program(text, lengths, references, fork, x.device, dtype)
+        base = [c_crossattn] if program.texts[0] else []
+        c_crossattn = torch.cat([*base, *(text.to(c_crossattn) for text in texts)], 1)
+        if program.fork and control is not None:
+            control = network.family.control_on_fork(control, program.image, network.blocks[program.fork])
+        forward.program = program
+    elif step.guided is not None and texts is not None:
+        step.log.warn(
+            f"a base prompt with an area of its own is not guided by {step.guided.spec.method}; regions guide the "
+            f"whole picture only"
+        )
+    _count(step, x.shape[0], text, picture.tokens + references, forward.program)
+    install_override(options, forward.program)
+    network.family.install(options, forward)
+    out = executor(x, t, c_concat, c_crossattn, control, options, **{MARK: True}, **kwargs)
+    if forward.program is not None:
+        _check_hits(step, forward.program)
+    return out
+
+
+def _chunks(step: Step, options: dict, picture) -> tuple:
+    """What the hooks have to know of each chunk of the batch."""
+    if "uuids" not in options:
+        raise RuntimeError(
+            "RAG: this forward does not say which conditioning each of its rows belongs to (uuids): another node "
+            "replaces ComfyUI's batch of conditions; remove it or put it on a model without regions"
+        )
+    chunks = zip(options["cond_or_uncond"], options["uuids"], strict=True)
+    return tuple(step.chunk(branch, entry, picture) for branch, entry in chunks)
+
+
+def _fork(step: Step, pasted: bool, conds: dict) -> str | None:
+    """The kind of block that carries a second image stream in this forward."""
+    family = step.plan.network.family
+    if family.fork is None or not step.guided.forks(pasted):
+        return None
+    if reason := family.one_stream(step.plan.network, conds):
+        step.log.warn(
+            f"{step.guided.spec.method} wants a second image stream, {reason}; one stream is used, as in fidelity "
+            f"shared"
+        )
+        return None
+    return family.fork
+
+
+def _count(step: Step, batch: int, text: int, image: int, program: Program | None) -> None:
+    """Add a forward to the cost; text and image: its tokens without those of an attention method."""
+    plain = batch * plain_cost(step.plan.network, text, image)
+    step.log.cost += plain if program is None else batch * program_cost(step.plan.network, program)
+    if step.is_main:
+        step.log.plain_cost += plain
+
+
+def _check_hits(step: Step, program: Program) -> None:
+    """A method whose reads nothing computes must not pass for one that works."""
+    guided, log, expected = step.guided, step.log, step.plan.network.layers
+    log.streams[guided] = max(log.streams[guided], 2 if program.fork else 1)
+    if program.hits < expected and program.strays:
+        queries, keys = min(program.strays)
+        raise RuntimeError(
+            f"{guided.spec.method} could not work: the model's attention was called with {queries} queries and {keys} "
+            f"keys, and the texts and the picture have {program.sequence('').tokens} tokens. Another node adds or "
+            f"removes tokens inside the model (Flux KV Cache does, or a pack that appends tokens of its own): remove "
+            f"it, or the {guided.spec.method}"
+        )
+    if program.hits == 0 and log.hits[guided] == 0:
+        raise no_effect(guided)
+    if program.hits < expected:
+        log.warn(
+            f"only {program.hits} of {expected} blocks were guided by {guided.spec.method}; a cache that skips blocks "
+            f"may be at work"
+        )
+    log.hits[guided] = max(log.hits[guided], program.hits)
+
+
+def no_effect(guided: Guided) -> RuntimeError:
+    """The error of a method of which no attention call was seen."""
+    return RuntimeError(
+        f"{guided.spec.method} had no effect: the attention of this model does not pass through ComfyUI's attention "
+        f"hook (a loader such as nunchaku, or a pack that replaces the blocks or adds tokens of its own). Use a stock "
+        f"or GGUF loader, or remove the {guided.spec.method}; Hard Binding works either way"
+    )

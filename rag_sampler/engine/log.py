@@ -1,0 +1,49 @@
+"""What happened in a run, and what its user is told of it."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ..methods.attention_method import Guided
+from ..methods.binding import BoundRegion
+
+if TYPE_CHECKING:
+    from .plan import Plan
+
+
+@dataclass(eq=False)
+class Log:
+    """One run so far.
+
+    evaluations: of the model; reached: whether they went through our batch of conditions.
+    bound_steps: the steps at which each region was bound.
+    guiding: attention methods that should have worked; hits: blocks in which each did; streams: image streams it used.
+    cost, plain_cost: of the forwards, and of the run without regions (cost.py).
+    """
+
+    evaluations: int = 0
+    reached: bool = False
+    bound_steps: dict[BoundRegion, set[int]] = field(default_factory=lambda: defaultdict(set))
+    guiding: set[Guided] = field(default_factory=set)
+    hits: dict[Guided, int] = field(default_factory=lambda: defaultdict(int))
+    streams: dict[Guided, int] = field(default_factory=lambda: defaultdict(int))
+    cost: float = 0.0
+    plain_cost: float = 0.0
+    warned: set[str] = field(default_factory=set)
+
+    def warn(self, message: str) -> None:
+        """Log a warning once a run."""
+        if message not in self.warned:
+            self.warned.add(message)
+            logging.warning("RAG: %s", message)
+
+    def report(self, plan: Plan) -> str:
+        """One line on what the run did."""
+        told = [layer.spec.report(layer, plan, self) for layer in plan.layers]
+        parts = [plan.family, *filter(None, told)]
+        if self.plain_cost:
+            parts.append(f"{self.cost / self.plain_cost:.2f} × the cost of a plain run")
+        return "; ".join(parts)

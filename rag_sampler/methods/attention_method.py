@@ -1,0 +1,121 @@
+"""What methods have in common that guide the attention of the main pass by regional texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from .. import networks
+from ..attention.masks import image_mask
+from ..attention.reads import Program
+from ..picture import Picture
+from ..regions import Region, TokenRegion, describe, owners, refuse_options
+from ..schedule import Schedule, Window
+from . import advice
+from .spec import Spec
+
+CANNOT_CARRY = {
+    "hooks": "LoRA hooks",
+    "control": "a ControlNet",
+    "area": "an area",
+    "mask": "a mask",
+    "start_percent": "a time range",
+    "end_percent": "a time range",
+    "reference_latents": "reference latents",
+    "concat_latent_image": "an inpainting latent",
+}
+"""What a text among many in one pass has no place for."""
+
+
+class Guided(Protocol):
+    """An attention method laid out on one run.
+
+    spec: what asked for it. window: where it works. texts: of its regions, [1, T, C] each; lengths may differ.
+    unread: whether nothing reads the states that are pasted into blocks that can carry a second image stream.
+    """
+
+    spec: Spec
+    window: Window
+    texts: tuple[Tensor, ...]
+    unread: bool
+
+    def forks(self, pasted: bool) -> bool:
+        """Whether it wants a second image stream; pasted: whether states are pasted into the forward."""
+
+    def program(
+        self, base: int, texts: tuple[int, ...], references: int, fork: str | None, device, dtype
+    ) -> Program:
+        """The reads of one forward.
+
+        base, texts: tokens of the base prompt's text and of its own; references: tokens of reference pictures after
+        the picture's; fork: the kind of block that carries the second image stream, or None; device, dtype: of the
+        network's queries.
+        """
+
+
+class AttentionMethod(Spec):
+    """A spec with regions whose texts all run in the main pass, within a part of the sampling."""
+
+    regions: tuple[Region, ...]
+    start_percent: float
+    end_percent: float
+
+    def check_fields(self) -> None:
+        """Raise ValueError for a window or a region's conditioning that no attention method takes."""
+        if not 0 <= self.start_percent <= self.end_percent <= 1:
+            raise ValueError(
+                f"start_percent is {self.start_percent:g} and end_percent {self.end_percent:g}; "
+                f"0 <= start_percent <= end_percent <= 1 is right"
+            )
+        for number, region in enumerate(self.regions, 1):
+            if len(region.conditioning) != 1:
+                raise ValueError(
+                    f"the conditioning of {describe(number, self.regions)} has {len(region.conditioning)} entries; "
+                    f"{self.method} reads one text for each region: combine prompts as text, not as conditioning"
+                )
+        refuse_options(
+            self.regions,
+            CANNOT_CARRY,
+            f"{self.method} runs all texts in one pass and reads only the text: use it on the base prompt, or in a "
+            f"region of Hard Binding",
+        )
+
+    def check(self, model) -> None:
+        if networks.of(model) is None:
+            raise ValueError(
+                f"this model is of the family {networks.name_of(model)}, for which {self.method} has no adapter; "
+                f"supported: {'; '.join(family.name for family in networks.FAMILIES)}. Hard Binding works with every "
+                f"image model"
+            )
+
+    @property
+    def texts(self) -> tuple[Tensor, ...]:
+        return tuple(region.conditioning[0][0] for region in self.regions)
+
+    def advice(self, schedule: Schedule, patches: dict[str, list]) -> Iterator[str]:
+        yield from advice.on_prompts(self.node, self.regions)
+        output_patches = patches.get("attn1_output_patch", ())
+        if any("NAGuidance" in getattr(patch, "__qualname__", "") for patch in output_patches):
+            yield (
+                f"Normalized Attention Guidance needs the positive and the negative prompt in one forward, and "
+                f"{self.node} runs them apart: NAG has no effect while it works; use cfg instead"
+            )
+
+
+def disjoint(regions: tuple[TokenRegion, ...], picture: Picture) -> tuple[tuple[Tensor, ...], Tensor]:
+    """The image token numbers of each region, the later one's where regions overlap, and those of no region."""
+    owner = owners(regions, picture).flatten()
+    cells = tuple((owner == number).nonzero()[:, 0] for number in range(1, len(regions) + 1))
+    return cells, (owner == 0).nonzero()[:, 0]
+
+
+def mask_rows(region: Region, cell: Tensor, picture: Picture) -> Tensor | None:
+    """The rows of a region's attention mask that belong to its text and its image tokens, [T + n, T + image]."""
+    text, options = region.conditioning[0]
+    mask = image_mask(options, picture)
+    if mask is None:
+        return None
+    return torch.cat((mask[0, : text.shape[1]], mask[0, text.shape[1] :][cell]))

@@ -1,0 +1,79 @@
+"""What the engine asks of every method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..networks.network import Network
+from ..picture import Picture
+from ..schedule import Schedule
+
+if TYPE_CHECKING:
+    from ..engine.log import Log
+    from .attention_method import Guided
+    from .binding import BoundRegion
+    from .record import Recorder, Replay
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """What a method is laid out on: the picture, schedule and network of one run.
+
+    network: None without an adapter for it; family: what the MODEL's architecture is called.
+    """
+
+    picture: Picture
+    schedule: Schedule
+    network: Network | None
+    family: str
+
+
+class Spec:
+    """What one node asks of the engine; immutable, and shared by all runs of its MODEL.
+
+    node, method: how messages call the node and what it does. regions: the regions it brings, if any.
+    """
+
+    node = ""
+    method = ""
+
+    @property
+    def changes_anything(self) -> bool:
+        return True
+
+    def check(self, model) -> None:
+        """Raise ValueError where the MODEL's family cannot do it."""
+
+    def hooks(self) -> list:
+        """The LoRA hooks that ComfyUI has to know of before a run."""
+        return []
+
+    def advice(self, schedule: Schedule, patches: dict[str, list]) -> Iterator[str]:
+        """What a user should know of the settings; patches: those of the MODEL's transformer_options."""
+        yield from ()
+
+    def lay_out(self, setting: Setting) -> Layer:
+        """What it comes to in one run. Raises LayoutError for a region that has no place in the picture."""
+        return Layer(self)
+
+    def report(self, layer: Layer, setting: Setting, log: Log) -> str:
+        """A few words on what it did in a run; empty where that is nothing."""
+        return ""
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A spec laid out on one run.
+
+    bound: regions that are run on their own; guided: what an attention method does to the main pass.
+    recorder, replay: what watches every evaluation. advice: what a user should know of the layout.
+    """
+
+    spec: Spec
+    bound: tuple[BoundRegion, ...] = ()
+    guided: Guided | None = None
+    recorder: Recorder | None = None
+    replay: Replay | None = None
+    advice: tuple[str, ...] = ()

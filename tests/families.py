@@ -27,6 +27,16 @@ CHROMA = {k: v for k, v in FLUX.items() if k != "guidance_embed"} | {
     "image_model": "chroma", "in_channels": 64, "out_channels": 64, "in_dim": 64, "out_dim": 128, "hidden_dim": 64,
     "n_layers": 1,
 }  # fmt: skip
+UNET = {
+    "image_size": 32, "in_channels": 4, "out_channels": 4, "model_channels": 32, "num_res_blocks": [1, 1, 1],
+    "channel_mult": [1, 2, 2], "transformer_depth": [0, 1, 1], "transformer_depth_output": [0, 0, 1, 1, 1, 1],
+    "transformer_depth_middle": 1, "num_head_channels": 16, "use_spatial_transformer": True, "context_dim": TEXT,
+    "legacy": False,
+}  # fmt: skip
+LUMINA2 = {
+    "patch_size": 2, "in_channels": 16, "dim": 64, "n_layers": 2, "n_refiner_layers": 1, "n_heads": 2,
+    "multiple_of": 32, "qk_norm": True, "cap_feat_dim": TEXT, "axes_dims": [8, 12, 12], "axes_lens": [64, 64, 64],
+}  # fmt: skip
 CONFIGS = {
     "FLUX.1-dev": FLUX,
     "FLUX.1-schnell": FLUX | {"guidance_embed": False},
@@ -34,33 +44,83 @@ CONFIGS = {
     "FLUX.2-dev": FLUX2,
     "FLUX.2-Klein": FLUX2 | {"guidance_embed": False},
 }
+"""FLUX: what the loader reads at any size."""
+
+OTHERS = {
+    "Chroma": ("Chroma", CHROMA),
+    "Z-Image": ("ZImage", LUMINA2 | {
+        "dim": 256, "n_heads": 8, "z_image_modulation": True, "time_scale": 1000.0, "pad_tokens_multiple": 32,
+    }),
+    "Lumina 2": ("Lumina2", LUMINA2 | {"n_kv_heads": 1}),
+    "Qwen-Image": ("QwenImage", {
+        "num_layers": 2, "attention_head_dim": 32, "num_attention_heads": 2, "joint_attention_dim": TEXT,
+        "axes_dims_rope": (8, 12, 12),
+    }),
+    "Krea 2": ("Krea2", {
+        "features": 64, "tdim": 32, "txtdim": 16, "heads": 2, "kvheads": 1, "multiplier": 2, "layers": 2,
+        "txtheads": 2, "txtkvheads": 2,
+    }),
+    "Anima": ("Anima", {
+        "max_img_h": 64, "max_img_w": 64, "max_frames": 4, "in_channels": 16, "out_channels": 16, "patch_spatial": 2,
+        "patch_temporal": 1, "model_channels": 64, "num_blocks": 2, "num_heads": 2, "crossattn_emb_channels": TEXT,
+        "pos_emb_cls": "rope3d", "use_adaln_lora": True, "adaln_lora_dim": 16,
+    }),
+    "SD3.5": ("SD3", {
+        "input_size": None, "in_channels": 16, "depth": 2, "num_blocks": 2, "adm_in_channels": 32,
+        "num_patches": 24 * 24, "pos_embed_max_size": 24, "qk_norm": "rms", "x_block_self_attn_layers": [0],
+        "context_size": 4096, "context_embedder_config": {
+            "target": "torch.nn.Linear", "params": {"in_features": 4096, "out_features": 128},
+        },
+    }),
+    "SD1.5": ("SD15", UNET),
+    "SDXL": ("SDXL", UNET | {
+        "use_linear_in_transformer": True, "num_classes": "sequential", "adm_in_channels": 16 + 6 * 256,
+    }),
+}  # fmt: skip
+"""The class of comfy.supported_models and the network's arguments. The text that each reads is as wide as that of
+tests/encoders.py; Krea 2's is twelve layers of `txtdim`, SD3.5's is padded to 4096 by its encoder."""
 
 
-def _random(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+def random_state(network: torch.nn.Module) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(11)
     state = {}
     for key, value in network.state_dict().items():
-        spread = 0.6 / value.shape[-1] ** 0.5 if value.ndim > 1 else 0.1
-        state[key] = spread * torch.randn(value.shape, generator=generator) + (
-            value.ndim == 1 and "norm" in key
-        )
+        inputs = value[0].numel() if value.ndim == 4 else value.shape[-1:].numel()
+        spread = 0.6 / inputs**0.5 if value.ndim > 1 else 0.1
+        gain = value.ndim == 1 and key.endswith(("weight", "scale"))
+        state[key] = spread * torch.randn(value.shape, generator=generator) + gain
     return state
 
 
+def exists(name: str) -> bool:
+    """Whether this ComfyUI has the family."""
+    return name in CONFIGS or hasattr(comfy.supported_models, OTHERS[name][0])
+
+
 def load(name: str, folder: Path):
-    """A MODEL of the family. The loader reads all but Chroma, whose guidance layer it only knows at full size."""
-    if name == "Chroma":
-        config = comfy.supported_models.Chroma(dict(CHROMA))
-        config.set_inference_dtype(torch.float32, torch.float32)
-        model = comfy.model_base.Chroma(config)
-        model.diffusion_model.load_state_dict(_random(model.diffusion_model))
-        return comfy.model_patcher.ModelPatcher(model.eval(), torch.device("cpu"), torch.device("cpu"))
+    """A MODEL of the family, through ComfyUI's loader where that reads every size from the weights."""
+    if name in OTHERS:
+        return _built(*OTHERS[name])
     network = comfy.ldm.flux.model.Flux(
         dtype=torch.float32, operations=comfy.ops.disable_weight_init, **CONFIGS[name]
     )
     path = folder / f"{name}.safetensors"
-    save_file(_random(network), path)
+    save_file(random_state(network), path)
     return comfy.sd.load_diffusion_model(str(path), model_options={"dtype": torch.float32})
+
+
+def _built(family: str, arguments: dict):
+    config = getattr(comfy.supported_models, family)(dict(arguments))
+    config.unet_config = dict(arguments)  # not the heads that SD1.5's class adds
+    config.set_inference_dtype(torch.float32, torch.float32)
+    model = config.get_model({})
+    network = model.diffusion_model
+    if family == "Anima":  # of its adapter the arguments say nothing
+        network.llm_adapter = comfy.ldm.anima.model.LLMAdapter(
+            TEXT, TEXT, TEXT, num_layers=1, num_heads=2, operations=comfy.ops.disable_weight_init
+        )
+    network.load_state_dict(random_state(network))
+    return comfy.model_patcher.ModelPatcher(model.eval(), torch.device("cpu"), torch.device("cpu"))
 
 
 def conditioning(seed: int, tokens: int = 20, **options) -> list:
@@ -72,7 +132,8 @@ def conditioning(seed: int, tokens: int = 20, **options) -> list:
 
 def noise(model, rows: int, columns: int, seed: int = 0) -> torch.Tensor:
     """Noise for rows × columns tokens."""
-    channels = model.get_model_object("latent_format").latent_channels
-    side = 1 if channels == 128 else 2
+    latent = model.get_model_object("latent_format")
+    side = 1 if latent.latent_channels == 128 else 2
+    frames = (1,) if latent.latent_dimensions == 3 else ()
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(1, channels, side * rows, side * columns, generator=generator)
+    return torch.randn(1, latent.latent_channels, *frames, side * rows, side * columns, generator=generator)

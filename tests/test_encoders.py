@@ -1,0 +1,233 @@
+"""Each family of models through the nodes, from a prompt: tiny random networks, and texts as ComfyUI's own encoders
+make them, with all that these put beside a text."""
+
+import re
+from functools import cache
+from typing import NamedTuple
+
+import comfy.sd
+import encoders
+import families
+import pytest
+import torch
+from comfy_extras.nodes_custom_sampler import BasicScheduler, CFGGuider, KSamplerSelect, SamplerCustomAdvanced
+from rag_pack.nodes.patches import RAGHardBinding, RAGSoftRefinementAttention
+from rag_pack.nodes.regions import RAGRegionBox, RAGSplitRatioLayout
+from rag_pack.nodes.repaint import RAGRepaint
+from rag_pack.nodes.sampler import RAGHardBindingSampler
+from rag_pack.rag_sampler import trajectory
+from tiny import GivenNoise
+
+import nodes  # ComfyUI's
+
+REFINED = ["FLUX.1-dev", "FLUX.1-schnell", "FLUX.2-dev", "FLUX.2-Klein", "Chroma"]
+REFUSED = [name for name in encoders.ENCODERS if name not in REFINED]
+WITH_FRAMES = ["Qwen-Image", "Krea 2", "Anima"]
+
+ROWS, COLUMNS, TOKEN = 6, 8, 16
+STEPS = 3
+SETTINGS = {"seed": 0, "steps": STEPS, "sampler_name": "euler", "scheduler": "simple"}
+BASE = "a quiet village square at dawn, painted with a broad brush"
+OWN = "one enormous striped hot-air balloon with a wicker basket, seen from below"
+OTHER = "a rusty iron lighthouse on black rocks"
+NEGATIVE = "blurry, low quality"
+
+
+class Family(NamedTuple):
+    name: str
+    model: object
+    clip: comfy.sd.CLIP
+
+    def encode(self, text: str) -> list:
+        return nodes.CLIPTextEncode().encode(self.clip, text)[0]
+
+    @property
+    def prompts(self) -> tuple[list, list]:
+        return self.encode(BASE), self.encode(NEGATIVE)
+
+    def box(self, text: str, x=0.0, y=0.0, width=1.0, height=1.0) -> tuple:
+        return RAGRegionBox.execute(x, y, width, height, self.clip, text)[0]
+
+    def cells(self, *texts: str) -> tuple:
+        ratio = ", ".join("1" * len(texts))
+        return RAGSplitRatioLayout.execute(ratio, " BREAK ".join(texts), self.clip)[0]
+
+
+@pytest.fixture(scope="module")
+def load(tmp_path_factory):
+    @cache
+    def loaded(name: str) -> Family:
+        with torch.inference_mode():
+            return Family(name, families.load(name, tmp_path_factory.mktemp("models")), encoders.load(name))
+
+    return loaded
+
+
+@pytest.fixture(params=encoders.ENCODERS)
+def family(request, load) -> Family:
+    if not families.exists(request.param):
+        pytest.skip(f"this ComfyUI has no {request.param}")
+    return load(request.param)
+
+
+def empty_latent() -> dict:
+    return nodes.EmptyLatentImage().generate(TOKEN * COLUMNS, TOKEN * ROWS)[0]
+
+
+def ksampler(model, positive: list, negative: list, cfg: float = 1.0) -> torch.Tensor:
+    """What core's KSampler makes of an empty latent."""
+    given = {"positive": positive, "negative": negative, "latent_image": empty_latent()}
+    return nodes.KSampler().sample(model, cfg=cfg, **SETTINGS, **given)[0]["samples"]
+
+
+def first_step(model, positive: list, negative: list, cfg: float, noise: torch.Tensor) -> torch.Tensor:
+    """What the model predicts from noise: where a run of one step ends."""
+    sigmas = BasicScheduler.execute(model, "simple", 1, 1.0)[0]
+    guider = CFGGuider.execute(model, positive, negative, cfg)[0]
+    sampler, latent = KSamplerSelect.execute("euler")[0], {"samples": torch.zeros_like(noise)}
+    return SamplerCustomAdvanced.execute(GivenNoise(noise), guider, sampler, sigmas, latent)[0]["samples"]
+
+
+def soft_refinement(family: Family, cells: tuple, delta: float = 1.0, fidelity: str = "published"):
+    """The MODEL with its cells, all steps."""
+    return RAGSoftRefinementAttention.execute(family.model, cells, delta, 0.0, 1.0, fidelity)[0]
+
+
+def hard_binding_sampler(family: Family, cfg: float = 1.0, **regions) -> dict:
+    positive, negative = family.prompts
+    given = {"positive": positive, "negative": negative, "latent_image": empty_latent(), "denoise": 1.0}
+    method = {"bind_steps": 2, "bind_features": True, "delta": 0.5, "fidelity": "published"}
+    return RAGHardBindingSampler.execute(family.model, cfg=cfg, **SETTINGS, **given, **method, **regions)[0]
+
+
+def repaint(family: Family, prior: dict, mask: torch.Tensor, **regions) -> tuple[dict, torch.Tensor]:
+    """The latent with `OTHER` where the mask is, and the mask used."""
+    positive, negative = family.prompts
+    given = {"prior": prior, "mask": mask, "positive": positive, "negative": negative, "clip": family.clip}
+    method = {"delta": 1.0, "repaint_bind_steps": 1, "grow": 0, "match_surroundings": True, "text": OTHER}
+    out = RAGRepaint.execute(family.model, cfg=1.0, **SETTINGS, **given, **method, **regions)
+    return out[0], out[1]
+
+
+def spread(tokens: torch.Tensor, side: int) -> torch.Tensor:
+    """A value for each token as pixels, `side` of them to a token's side."""
+    return tokens.repeat_interleave(side, 0).repeat_interleave(side, 1)
+
+
+def assert_equal(found: torch.Tensor, expected: torch.Tensor) -> None:
+    """Up to the rounding of values of their size."""
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
+
+
+def assert_differ(one: torch.Tensor, other: torch.Tensor) -> None:
+    """By much more than `assert_equal` lets pass."""
+    assert (one - other).abs().max() > 2e-4 * other.abs().max()
+
+
+CARRIED = {
+    "FLUX.2-dev": {"attention_mask"},
+    "FLUX.2-Klein": {"attention_mask"},
+    "Z-Image": {"attention_mask"},
+    "Lumina 2": {"attention_mask"},
+    "Anima": {"attention_mask", "t5xxl_ids", "t5xxl_weights"},
+}
+"""What an encoder says beside the text and its pooled output: the mask is that of the text, [1, T]."""
+
+
+def test_what_an_encoder_says_beside_the_text(family):
+    text, options = family.encode(BASE)[0]
+    assert options.keys() - {"pooled_output"} == CARRIED.get(family.name, set())
+    assert "attention_mask" not in options or options["attention_mask"].shape == text.shape[:2]
+
+
+@pytest.mark.feature("family {family}", "Hard Binding")
+@pytest.mark.parametrize("cfg", [1.0, 3.0])
+def test_a_box_over_the_picture_is_the_stock_run_with_its_text(family, cfg):
+    base, negative = family.prompts
+    bound = RAGHardBinding.execute(family.model, family.box(OWN), STEPS, True)[0]
+    stock = ksampler(family.model, family.encode(OWN), negative, cfg)
+    assert_equal(ksampler(bound, base, negative, cfg), stock)
+    assert_differ(ksampler(family.model, base, negative, cfg), stock)
+
+
+@pytest.mark.feature("family {family}", "Hard Binding")
+@pytest.mark.parametrize("cfg", [1.0, 3.0])
+def test_a_bound_box_is_the_stock_run_of_its_crop(family, cfg):
+    base, negative = family.prompts
+    noise = families.noise(family.model, ROWS, COLUMNS)
+    right = slice(noise.shape[-1] // 2, None)
+    bound = RAGHardBinding.execute(family.model, family.box(OWN, x=0.5, width=0.5), 1, False)[0]
+    picture = first_step(bound, base, negative, cfg, noise)[..., right]
+    assert_equal(picture, first_step(family.model, family.encode(OWN), negative, cfg, noise[..., right]))
+    assert_differ(picture, first_step(family.model, base, negative, cfg, noise)[..., right])
+
+
+@pytest.mark.feature("family {family}", "Hard Binding")
+@pytest.mark.parametrize("cfg", [1.0, 3.0])
+def test_the_sampler_node_binds_as_the_model_node(family, cfg):
+    boxes = family.box(OWN, width=0.5, height=0.5)
+    sampled = hard_binding_sampler(family, cfg, binding_regions=boxes)["samples"]
+    bound = RAGHardBinding.execute(family.model, boxes, 2, True)[0]
+    assert torch.equal(sampled, ksampler(bound, *family.prompts, cfg)) and sampled.isfinite().all()
+    assert_differ(sampled, ksampler(family.model, *family.prompts, cfg))
+
+
+@pytest.mark.feature("family {family}", "Soft Refinement")
+@pytest.mark.parametrize(("delta", "fidelity"), [(0.5, "published"), (0.5, "shared"), (1.0, "published")])
+@pytest.mark.parametrize("family", REFINED, indirect=True)
+def test_the_same_text_everywhere_is_the_stock_run(family, delta, fidelity):
+    refined = soft_refinement(family, family.cells(BASE, BASE), delta, fidelity)
+    assert_equal(ksampler(refined, *family.prompts), ksampler(family.model, *family.prompts))
+
+
+@pytest.mark.feature("family {family}", "Soft Refinement")
+@pytest.mark.parametrize("cfg", [1.0, 3.0])
+@pytest.mark.parametrize("family", REFINED, indirect=True)
+def test_one_cell_over_the_picture_is_the_stock_run_with_its_text(family, cfg):
+    """The pooled text is the base prompt's."""
+    (base, negative), own = family.prompts, family.encode(OWN)
+    refined = soft_refinement(family, family.cells(OWN))
+    pooled = {"pooled_output": base[0][1]["pooled_output"]}
+    stock = ksampler(family.model, [[own[0][0], own[0][1] | pooled]], negative, cfg)
+    assert_equal(ksampler(refined, base, negative, cfg), stock)
+    assert_differ(ksampler(family.model, base, negative, cfg), stock)
+
+
+@pytest.mark.feature("family {family}", "Soft Refinement", found="error")
+@pytest.mark.parametrize("family", REFUSED, indirect=True)
+def test_soft_refinement_is_refused_by_the_name_of_the_family(family):
+    with pytest.raises(ValueError, match=re.escape(family.name)):
+        soft_refinement(family, family.cells(OWN))
+
+
+@pytest.mark.feature("family {family}", "Repaint")
+def test_repaint_changes_the_masked_tokens_alone(family):
+    cells = {"refinement_regions": family.cells(OWN, BASE)} if family.name in REFINED else {}
+    prior = hard_binding_sampler(family, binding_regions=family.box(OWN, width=0.5), **cells)
+    inside = torch.zeros(ROWS, COLUMNS, dtype=torch.bool)
+    inside[1:5, 2:6] = True
+    mask = spread(inside, TOKEN).float()[None]
+    latent, used = repaint(family, prior, mask, **cells)
+    assert torch.equal(used, mask) and trajectory.KEY in latent  # beside the record
+    before, after = prior["samples"], latent["samples"]
+    pixels = spread(inside, before.shape[-1] // COLUMNS)
+    assert torch.equal(after[..., ~pixels], before[..., ~pixels])
+    assert (after != before)[..., pixels].all() and after.isfinite().all()
+    assert_differ(after[..., pixels], before[..., pixels])
+
+
+@pytest.mark.feature("more than one frame", "Hard Binding", found="error")
+@pytest.mark.parametrize("family", WITH_FRAMES, indirect=True)
+def test_frames_of_a_video_are_refused(family):
+    video = families.noise(family.model, ROWS, COLUMNS).repeat(1, 1, 2, 1, 1)
+    bound = RAGHardBinding.execute(family.model, family.box(OWN, width=0.5), 1, True)[0]
+    with pytest.raises(ValueError, match=r"(?s)video.*frames|frames.*video"):
+        first_step(bound, *family.prompts, 1.0, video)
+
+
+@pytest.mark.feature("more than one frame", "Repaint", found="error")
+@pytest.mark.parametrize("family", WITH_FRAMES, indirect=True)
+def test_frames_of_a_video_are_not_repainted(family):
+    video = {"samples": families.noise(family.model, ROWS, COLUMNS).repeat(1, 1, 2, 1, 1)}
+    with pytest.raises(ValueError, match=r"(?s)video.*frames|frames.*video"):
+        repaint(family, video, torch.ones(1, TOKEN, TOKEN))

@@ -211,7 +211,11 @@ def test_a_cache_that_skips_blocks_is_warned_of_once(model, texts, setting, capl
     result = sample(patched, *setting)
     assert torch.isfinite(result).all()
     assert (
-        sum("blocks were guided by Soft Refinement; a cache that skips blocks" in r.getMessage() for r in caplog.records) == 1
+        sum(
+            "blocks were guided by Soft Refinement; a cache that skips blocks" in r.getMessage()
+            for r in caplog.records
+        )
+        == 1
     )
 
 

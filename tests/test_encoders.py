@@ -15,7 +15,7 @@ from rag_pack.nodes.patches import RAGHardBinding, RAGSoftRefinementAttention
 from rag_pack.nodes.regions import RAGRegionBox, RAGSplitRatioLayout
 from rag_pack.nodes.repaint import RAGRepaint
 from rag_pack.nodes.sampler import RAGHardBindingSampler
-from rag_pack.rag_sampler import trajectory
+from rag_pack.rag_sampler.methods.record import TRAJECTORY
 from tiny import GivenNoise
 
 import nodes  # ComfyUI's
@@ -109,6 +109,12 @@ def repaint(family: Family, prior: dict, mask: torch.Tensor, **regions) -> tuple
     return out[0], out[1]
 
 
+def whole_size(conditioning: list) -> list:
+    """A CONDITIONING that says the size of the picture in pixels, of which only SDXL takes notice."""
+    size = {"width": TOKEN * COLUMNS, "height": TOKEN * ROWS}
+    return [[text, options | size] for text, options in conditioning]
+
+
 def spread(tokens: torch.Tensor, side: int) -> torch.Tensor:
     """A value for each token as pixels, `side` of them to a token's side."""
     return tokens.repeat_interleave(side, 0).repeat_interleave(side, 1)
@@ -153,12 +159,14 @@ def test_a_box_over_the_picture_is_the_stock_run_with_its_text(family, cfg):
 @pytest.mark.feature("family {family}", "Hard Binding")
 @pytest.mark.parametrize("cfg", [1.0, 3.0])
 def test_a_bound_box_is_the_stock_run_of_its_crop(family, cfg):
+    """SDXL is told the size of the whole picture."""
     base, negative = family.prompts
     noise = families.noise(family.model, ROWS, COLUMNS)
     right = slice(noise.shape[-1] // 2, None)
     bound = RAGHardBinding.execute(family.model, family.box(OWN, x=0.5, width=0.5), 1, False)[0]
     picture = first_step(bound, base, negative, cfg, noise)[..., right]
-    assert_equal(picture, first_step(family.model, family.encode(OWN), negative, cfg, noise[..., right]))
+    stock = whole_size(family.encode(OWN)), whole_size(negative)
+    assert_equal(picture, first_step(family.model, *stock, cfg, noise[..., right]))
     assert_differ(picture, first_step(family.model, base, negative, cfg, noise)[..., right])
 
 
@@ -208,12 +216,24 @@ def test_repaint_changes_the_masked_tokens_alone(family):
     inside[1:5, 2:6] = True
     mask = spread(inside, TOKEN).float()[None]
     latent, used = repaint(family, prior, mask, **cells)
-    assert torch.equal(used, mask) and trajectory.KEY in latent  # beside the record
+    assert torch.equal(used, mask) and TRAJECTORY in latent  # beside the record
     before, after = prior["samples"], latent["samples"]
     pixels = spread(inside, before.shape[-1] // COLUMNS)
     assert torch.equal(after[..., ~pixels], before[..., ~pixels])
     assert (after != before)[..., pixels].all() and after.isfinite().all()
     assert_differ(after[..., pixels], before[..., pixels])
+
+
+@pytest.mark.parametrize("family", WITH_FRAMES, indirect=True)
+def test_a_latent_without_the_axis_of_frames_is_repainted(family):
+    """As other nodes hand it on, and KSampler takes it."""
+    prior = {"samples": families.noise(family.model, ROWS, COLUMNS)[:, :, 0]}
+    mask = torch.zeros(1, TOKEN * ROWS, TOKEN * COLUMNS)
+    mask[..., : 2 * TOKEN] = 1
+    latent, _ = repaint(family, prior, mask)
+    before, after = prior["samples"][:, :, None], latent["samples"]
+    assert torch.equal(after[..., 4:], before[..., 4:])
+    assert_differ(after[..., :4], before[..., :4])
 
 
 @pytest.mark.feature("more than one frame", "Hard Binding", found="error")

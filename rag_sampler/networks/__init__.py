@@ -8,6 +8,17 @@ from .network import Family, Network
 FAMILIES: tuple[Family, ...] = (FLUX1, FLUX2, CHROMA)
 """Families that attention methods and the binding of features know."""
 
+_SHOWN = {
+    "ZImage": "Z-Image",
+    "Lumina2": "Lumina 2",
+    "QwenImage": "Qwen-Image",
+    "Krea2": "Krea 2",
+    "SD3": "SD3.5",
+    "SD15": "SD1.5",
+    "SD20": "SD2",
+}
+"""What users call models without an adapter, by the class of ComfyUI's supported_models."""
+
 
 def of(model) -> Network | None:
     """The network of a MODEL; None without an adapter, or where a loader put a network of its own in its place."""
@@ -16,9 +27,11 @@ def of(model) -> Network | None:
 
 
 def name_of(model) -> str:
-    """What a MODEL's architecture is called: ComfyUI's class, and a loader's own network if that has no blocks."""
+    """What a MODEL's architecture is called, and a loader's own network if that has no blocks that we know."""
     name, family = type(model.model).__name__, _family(model)
-    if family is None or _has_blocks(family, model):
+    if family is None:
+        return _SHOWN.get(type(getattr(model.model, "model_config", None)).__name__, name)
+    if _has_blocks(family, model):
         return name
     return f"{name} as {type(model.model.diffusion_model).__name__}"
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from math import floor, isfinite
 
-from .picture import Picture
+from .picture import Picture, TokenBox
 
 _SLACK = 1e-3
 """Tokens by which a box may miss a token edge: 1/3 written as 0.3333 still reaches its token."""
@@ -21,28 +21,6 @@ SPLIT_RATIO_EXAMPLES = (
 
 class LayoutError(ValueError):
     """A layout that cannot be understood; the message shows what was found and what would be right."""
-
-
-@dataclass(frozen=True)
-class TokenBox:
-    """A rectangle of image tokens: rows y0 <= y < y1, columns x0 <= x < x1."""
-
-    y0: int
-    y1: int
-    x0: int
-    x1: int
-
-    @property
-    def height(self) -> int:
-        return self.y1 - self.y0
-
-    @property
-    def width(self) -> int:
-        return self.x1 - self.x0
-
-    @property
-    def area(self) -> int:
-        return max(self.height, 0) * max(self.width, 0)
 
 
 @dataclass(frozen=True)

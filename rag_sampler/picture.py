@@ -9,10 +9,30 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .layout import TokenBox
-
 TOKEN_PIXELS = 16
 """Side of one image token in pixels, for the families that the layouts of nodes are drawn for."""
+
+
+@dataclass(frozen=True)
+class TokenBox:
+    """A rectangle of image tokens: rows y0 <= y < y1, columns x0 <= x < x1."""
+
+    y0: int
+    y1: int
+    x0: int
+    x1: int
+
+    @property
+    def height(self) -> int:
+        return self.y1 - self.y0
+
+    @property
+    def width(self) -> int:
+        return self.x1 - self.x0
+
+    @property
+    def area(self) -> int:
+        return max(self.height, 0) * max(self.width, 0)
 
 
 @dataclass(frozen=True)

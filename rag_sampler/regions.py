@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .layout import Box, Cell, LayoutError, TokenBox
-from .picture import Picture
+from .layout import Box, Cell, LayoutError
+from .picture import Picture, TokenBox
 
 if TYPE_CHECKING:
     from torch import Tensor

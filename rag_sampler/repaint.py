@@ -17,12 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .engine import add_spec, plain
-from .layout import TokenBox
 from .methods.binding import base_entry, cropped_prompt
 from .methods.controls import Controls
 from .methods.record import TRAJECTORY, OutOfStep, Replay, Trajectory, identity, of_latent
 from .methods.refinement import Refinement
-from .picture import Picture, check_latent
+from .picture import Picture, TokenBox, check_latent
 from .regions import bounding_box
 from .sampling import Settings, run_sampler
 from .schedule import Schedule

@@ -7,11 +7,11 @@ import comfy.ops
 import pytest
 import torch
 from rag_pack.rag_sampler.engine import add_spec
-from rag_pack.rag_sampler.layout import Box, Cell, TokenBox
+from rag_pack.rag_sampler.layout import Box, Cell
 from rag_pack.rag_sampler.methods.binding import Binding, cropped_prompt
 from rag_pack.rag_sampler.methods.controls import Controls
 from rag_pack.rag_sampler.methods.refinement import Refinement
-from rag_pack.rag_sampler.picture import Picture
+from rag_pack.rag_sampler.picture import Picture, TokenBox
 from rag_pack.rag_sampler.regions import Region
 from rag_pack.rag_sampler.repaint import NewRegion, repaint
 from rag_pack.rag_sampler.sampling import Settings

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 
 from ..methods import lora_hooks
-from ..methods.attention_method import Guided
 from ..methods.binding import ORIGIN, REGION, in_time
 from ..methods.record import ORIGINAL
+from ..methods.spec import Guided
 from ..networks.states import Recording
 from ..picture import Picture
 from ..regions import owners

@@ -6,7 +6,7 @@ import torch
 
 from ..attention.override import install_override
 from ..attention.reads import Program
-from ..methods.attention_method import Guided
+from ..methods.spec import Guided
 from ..networks.states import Forward
 from .conditions import TEXTS
 from .cost import plain_cost, program_cost

@@ -7,8 +7,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..methods.attention_method import Guided
 from ..methods.binding import BoundRegion
+from ..methods.spec import Guided
 
 if TYPE_CHECKING:
     from .plan import Plan

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .. import networks
-from ..methods.attention_method import Guided
 from ..methods.binding import BoundRegion
 from ..methods.record import Recorder, Replay
-from ..methods.spec import Layer, Setting, Spec
+from ..methods.spec import Guided, Layer, Setting, Spec
 from ..picture import Picture
 from ..regions import LayoutError
 from ..schedule import Schedule

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from .. import networks
 from ..attention.masks import image_mask
-from ..attention.reads import Program
 from ..picture import Picture
 from ..regions import Region, TokenRegion, describe, owners, refuse_options
-from ..schedule import Schedule, Window
+from ..schedule import Schedule
 from . import advice
 from .spec import Spec
 
@@ -28,32 +26,6 @@ CANNOT_CARRY = {
     "concat_latent_image": "an inpainting latent",
 }
 """What a text among many in one pass has no place for."""
-
-
-class Guided(Protocol):
-    """An attention method laid out on one run.
-
-    spec: what asked for it. window: where it works. texts: of its regions, [1, T, C] each; lengths may differ.
-    unread: whether nothing reads the states that are pasted into blocks that can carry a second image stream.
-    """
-
-    spec: Spec
-    window: Window
-    texts: tuple[Tensor, ...]
-    unread: bool
-
-    def forks(self, pasted: bool) -> bool:
-        """Whether it wants a second image stream; pasted: whether states are pasted into the forward."""
-
-    def program(
-        self, base: int, texts: tuple[int, ...], references: int, fork: str | None, device, dtype
-    ) -> Program:
-        """The reads of one forward.
-
-        base, texts: tokens of the base prompt's text and of its own; references: tokens of reference pictures after
-        the picture's; fork: the kind of block that carries the second image stream, or None; device, dtype: of the
-        network's queries.
-        """
 
 
 class AttentionMethod(Spec):

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from ..layout import TokenBox
-from ..picture import Picture
+from ..picture import Picture, TokenBox
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,8 +15,7 @@ import torch
 from comfy.hooks import EnumHookType
 from torch import Tensor
 
-from ..layout import TokenBox
-from ..picture import Picture
+from ..picture import Picture, TokenBox
 from ..regions import TokenRegion
 from ..schedule import same_sigma
 from . import lora_hooks

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from torch import Tensor
+
+from ..attention.reads import Program
 from ..networks.network import Network
 from ..picture import Picture
-from ..schedule import Schedule
+from ..schedule import Schedule, Window
 
 if TYPE_CHECKING:
     from ..engine.log import Log
-    from .attention_method import Guided
     from .binding import BoundRegion
     from .record import Recorder, Replay
 
@@ -61,6 +63,32 @@ class Spec:
     def report(self, layer: Layer, setting: Setting, log: Log) -> str:
         """A few words on what it did in a run; empty where that is nothing."""
         return ""
+
+
+class Guided(Protocol):
+    """An attention method laid out on one run.
+
+    spec: what asked for it. window: where it works. texts: of its regions, [1, T, C] each; lengths may differ.
+    unread: whether nothing reads the states that are pasted into blocks that can carry a second image stream.
+    """
+
+    spec: Spec
+    window: Window
+    texts: tuple[Tensor, ...]
+    unread: bool
+
+    def forks(self, pasted: bool) -> bool:
+        """Whether it wants a second image stream; pasted: whether states are pasted into the forward."""
+
+    def program(
+        self, base: int, texts: tuple[int, ...], references: int, fork: str | None, device, dtype
+    ) -> Program:
+        """The reads of one forward.
+
+        base, texts: tokens of the base prompt's text and of its own; references: tokens of reference pictures after
+        the picture's; fork: the kind of block that carries the second image stream, or None; device, dtype: of the
+        network's queries.
+        """
 
 
 @dataclass(frozen=True, eq=False)

@@ -294,6 +294,22 @@ def test_repaint_crops_every_hint_of_the_region_that_it_makes_alone(model, texts
     torch.testing.assert_close(picture, hint().movedim(-1, 1))
 
 
+@pytest.mark.parametrize(
+    ("size", "seen"),
+    [
+        ((128, 192), (slice(32, 96), slice(64, 128))),
+        ((256, 256), (slice(85, 170), slice(85, 171))),  # 171 rows of it are seen, from row 42
+        ((128, 256), (slice(32, 96), slice(96, 160))),  # 192 columns of it, from column 32
+    ],
+    ids=["the picture's size", "square", "wider"],
+)
+def test_a_hint_is_cut_where_comfyui_shows_it(size, seen):
+    """ComfyUI cuts a hint in its middle to the picture's aspect."""
+    image = torch.rand(1, 3, *size)
+    cut = Controls(Picture(16, 24), TokenBox(2, 6, 4, 8)).hint(image)
+    assert torch.equal(cut, image[..., seen[0], seen[1]])
+
+
 def test_an_inpainting_latent_is_cropped_for_a_region_made_alone(texts):
     controls = Controls(Picture(16, 24), TokenBox(2, 6, 4, 8))
     latent, mask = noise_for(16, 24), hint()[..., 0][:, None]

@@ -72,6 +72,20 @@ def test_one_line_tells_what_was_done(model, texts, setting, caplog):
     assert "× the cost of a plain run" in line
 
 
+@pytest.mark.parametrize(
+    ("cells", "delta", "streams"), [((LEFT, RIGHT), 1.0, 1), ((LEFT,), 1.0, 2), ((LEFT, RIGHT), 0.5, 2)]
+)
+def test_a_second_image_stream_is_carried_only_where_it_is_read(
+    model, texts, setting, caplog, cells, delta, streams
+):
+    """At delta 1 it is read by tokens of no cell alone, while a region is bound."""
+    patched = add_spec(model, Binding((region(texts, Box(0, 0, 0.5, 0.5)),), 2))
+    patched = add_spec(patched, Refinement(tuple(region(texts, cell) for cell in cells), delta))
+    with caplog.at_level(logging.INFO):
+        sample(patched, *setting)
+    assert f"in 5 of 5 blocks, {streams} image streams" in caplog.text
+
+
 @pytest.mark.parametrize("sampler", ["euler", "heun", "dpm_2", "dpmpp_sde", "dpmpp_2s_ancestral", "seeds_3"])
 def test_steps_are_counted_not_evaluations(model, texts, setting, caplog, sampler):
     patched = add_spec(model, Binding((region(texts, Box(0, 0, 0.5, 1)),), 2))

@@ -6,7 +6,7 @@ import comfy.samplers
 import comfy.utils
 import pytest
 import torch
-from rag_pack.rag_sampler.engine import add_spec
+from rag_pack.rag_sampler.engine import add_spec, plain
 from rag_pack.rag_sampler.layout import Box, Cell, LayoutError
 from rag_pack.rag_sampler.methods.binding import Binding
 from rag_pack.rag_sampler.methods.refinement import Refinement
@@ -474,15 +474,24 @@ def test_a_control_on_single_blocks_reaches_both_image_streams(model, texts, set
             return Single(self.seen)
 
         def get_control(self, x, t, cond, batched_number, transformer_options):
-            return {"input": [], "output": [torch.full((x.shape[0], 96, 64), 0.1)] * 3}
+            generator = torch.Generator().manual_seed(1)
+            return {"input": [], "output": [torch.randn(1, 96, 64, generator=generator) for _ in range(3)]}
 
     control = conditioning(texts, "G0", control=Single([]))
     cells = regions(texts, (CELLS[0], "G0"), (CELLS[1], "G0"))
     refined = sample(add_spec(model, Refinement(cells, 0.5)), control, noise, sigmas)
-    torch.testing.assert_close(refined, sample(model, control, noise, sigmas), rtol=0, atol=2e-5)
+    stock = sample(model, control, noise, sigmas)
+    torch.testing.assert_close(refined, stock, rtol=0, atol=1e-4)
+    assert (stock - sample(model, base, noise, sigmas)).abs().max() > 0.1
 
 
 # The MODEL stays as it was
+
+
+def test_a_model_without_its_regions_is_the_stock_model(model, texts, setting):
+    bare = plain(full(model, texts))
+    assert torch.equal(sample(bare, *setting), sample(model, *setting))
+    assert plain(model) is model
 
 
 def test_a_finished_run_leaves_the_model_stock(model, texts, setting):

@@ -13,7 +13,7 @@ from PIL import Image
 from rag_pack.nodes.repaint import RAGRepaint
 from rag_pack.rag_sampler.layout import Box, Cell
 from rag_pack.rag_sampler.methods.binding import Binding
-from rag_pack.rag_sampler.methods.record import TRAJECTORY
+from rag_pack.rag_sampler.methods.record import TRAJECTORY, OutOfStep, Replay
 from rag_pack.rag_sampler.methods.refinement import Refinement
 from rag_pack.rag_sampler.picture import Picture
 from rag_pack.rag_sampler.regions import Region
@@ -247,6 +247,26 @@ def test_the_record_brings_schedule_sampler_and_cfg(model, texts, region):
     same = paint(model, texts, prior, region, settings)["samples"]
     other = paint(model, texts, prior, region, Settings(5, 30, 1.0, "euler", "karras"))["samples"]
     assert torch.equal(same, other)
+
+
+def test_a_replay_is_never_beside_an_evaluation_of_another_sigma(model, texts, region):
+    prior = make(model, texts, Settings(5, 4, 1.0, "euler", "simple"))
+    record = prior[TRAJECTORY]
+    replay = Replay(record, 1, region.inside, True)
+    sigma = record.evaluations[2].sigma
+    assert replay.evaluation(1, sigma) is record.evaluations[2]
+    for number, other in ((1, 1.001 * sigma), (2, sigma), (3, 0.0)):
+        with pytest.raises(OutOfStep):
+            replay.evaluation(number, other)
+
+
+def test_the_new_region_is_made_alone_without_the_models_regions(model, texts, region):
+    """The MODEL may carry the refinement that the node would be given."""
+    settings = Settings(5, 5, 1.0, "euler", "simple")
+    prior, new = make(model, texts, settings), cells(texts, "R1")
+    prompts = conditioning(texts, "RG"), conditioning(texts, "G1")
+    carried = repaint(with_regions(model, new), prior, region, *prompts, settings)["samples"]
+    assert torch.equal(carried, repaint(model, prior, region, *prompts, settings, new)["samples"])
 
 
 def test_three_rounds(model, texts):

@@ -1,6 +1,7 @@
 """Nothing of a run lives on, and no run sees another."""
 
 import gc
+import math
 
 import comfy.hooks
 import comfy.model_management
@@ -177,31 +178,34 @@ def test_a_patch_on_a_patch_leaves_the_first_alone(model, texts, setting):
     assert torch.equal(sample(first, *setting), alone)
 
 
-def test_the_memory_estimate_sees_texts_streams_and_states(model, texts, setting):
-    """In tokens: two texts of 77 beside 96 image tokens, the second image stream, the states of the boxes."""
+def test_the_memory_estimate_sees_texts_streams_and_states(model, texts, setting, monkeypatch):
+    """As more rows of a latent of 16 × 24: two texts of 77 beside 96 image tokens, the second image stream, and the
+    states of half the tokens where a row of the latent takes 24 kB."""
     base, noise, sigmas = setting
+    monkeypatch.setattr(
+        type(model.model), "memory_required", lambda self, shape, **_: 1000 * math.prod(shape[2:])
+    )
 
-    def estimated(patched) -> float:
+    def rows(*specs) -> int:
         seen = []
 
         def watch(executor, model, noise_shape, conds, **kwargs):
-            seen.append(model.model.memory_required(noise_shape))
+            seen.append(noise_shape[-2])
             return executor(model, noise_shape, conds, **kwargs)
 
-        patched = patched.clone()
+        patched = model.clone()
+        for spec in specs:
+            patched = add_spec(patched, spec)
         patched.add_wrapper("prepare_sampling", watch)  # behind ours
         sample(patched, base, noise, sigmas)
         return seen[0]
 
-    plain = estimated(model)
     cells = tuple(Region(Cell(i / 2, 0, (i + 1) / 2, 1), conditioning(texts, "S0")) for i in range(2))
-    refined = estimated(add_spec(model, Refinement(cells, 1.0)))
-    forked = estimated(add_spec(model, Refinement(cells, 0.5)))
-    per_row = plain / 16
-    assert refined == pytest.approx(plain * (1 + 154 / 96), abs=per_row)
-    assert forked == pytest.approx(plain * (2 + 154 / 96), abs=per_row)
     half = (Region(Box(0, 0, 0.5, 1), conditioning(texts, "H0")),)
     states = 48 * (1 + 2 + 3) * 64 * 4  # tokens, input and blocks, channels, bytes
-    bound = estimated(add_spec(model, Binding(half, 1)))
-    assert bound == pytest.approx(plain + states, abs=per_row)
-    assert estimated(add_spec(model, Binding(half, 1, features=False))) == plain
+    assert rows() == 16
+    assert rows(Refinement(cells, 1.0)) == math.ceil(16 * (1 + 154 / 96))
+    assert rows(Refinement(cells, 0.5)) == math.ceil(16 * (2 + 154 / 96))
+    assert rows(Binding(half, 1)) == math.ceil(16 + states / 24_000)
+    assert rows(Binding(half, 1), Refinement(cells, 1.0)) == math.ceil(16 * (1 + 154 / 96) + states / 24_000)
+    assert rows(Binding(half, 1, features=False)) == 16

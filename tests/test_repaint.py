@@ -269,6 +269,40 @@ def test_the_new_region_is_made_alone_without_the_models_regions(model, texts, r
     assert torch.equal(carried, repaint(model, prior, region, *prompts, settings, new)["samples"])
 
 
+@pytest.mark.parametrize("recorded", [True, False])
+@pytest.mark.parametrize("bind_steps", [0, 2])
+def test_latents_that_stay_on_the_gpu_meet_no_tensor_of_the_cpu(
+    model, texts, region, monkeypatch, recorded, bind_steps
+):
+    """As with --gpu-only. The device "meta" stands for the GPU: torch refuses to mix it with another."""
+    settings = Settings(5, 4, 1.0, "euler", "simple")
+    record = make(model, texts, settings)[TRAJECTORY]
+    prior = {"samples": torch.zeros(1, 16, *SIZE, device="meta")}
+    move = torch.Tensor.to
+
+    def to(tensor, *args, **kwargs):
+        """From this device, which has no values to copy, too."""
+        device = getattr(args[0], "device", args[0]) if args else None
+        if tensor.is_meta and getattr(device, "type", "") == "cpu":
+            tensor = torch.zeros(tensor.shape, dtype=tensor.dtype)
+        return move(tensor, *args, **kwargs)
+
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    found = (record if recorded else None, "")
+    monkeypatch.setattr("rag_pack.rag_sampler.repaint.of_latent", lambda latent, model: found)
+    monkeypatch.setattr("comfy.sample.fix_empty_latent_channels", lambda model, samples: samples)
+    sampled = []
+
+    def run_sampler(model, noise, start, *args, noise_mask=None, **kwargs):
+        sampled.append(noise + start if noise_mask is None else noise_mask * (noise + start))
+        return torch.zeros_like(prior["samples"][..., : noise.shape[-2], : noise.shape[-1]]), ()
+
+    monkeypatch.setattr("rag_pack.rag_sampler.repaint.run_sampler", run_sampler)
+    some = NewRegion(region.inside, region.conditioning, bind_steps, True)
+    assert paint(model, texts, prior, some, settings)["samples"].is_meta
+    assert len(sampled) == 1 + (bind_steps > 0)
+
+
 def test_three_rounds(model, texts):
     """Each round repaints another region from the record of the round before; the others stay to the bit."""
     settings = Settings(5, 6, 1.0, "euler", "simple")

@@ -100,6 +100,18 @@ def test_a_base_mask_belongs_to_the_base_result():
     assert not torch.allclose(out, regional(q, k, v, found))
 
 
+def test_every_token_of_the_base_result_has_its_own_row_of_the_base_mask():
+    found = program()
+    q, k, v = random_qkv(sum(TEXTS) + TOKENS)
+    text, image = list(range(TEXTS[0])), list(range(sum(TEXTS), sum(TEXTS) + TOKENS))
+    mask = torch.randn(TEXTS[0] + TOKENS, TEXTS[0] + TOKENS, dtype=torch.float64)
+    out = regional(q, k, v, found, mask)
+    for place, row in [*enumerate(text), *((TEXTS[0] + int(i), image[int(i)]) for i in UNCOVERED)]:
+        one, keys = slice(row, row + 1), text + image
+        right = attend(q[:, :, one], k[:, :, keys], v[:, :, keys], mask[place : place + 1])
+        torch.testing.assert_close(out[:, :, one], right, rtol=0, atol=1e-12)
+
+
 BLOCK = {"block_type": "double", "block_index": 0}
 
 

@@ -73,14 +73,21 @@ def test_one_line_tells_what_was_done(model, texts, setting, caplog):
 
 
 @pytest.mark.parametrize(
-    ("cells", "delta", "streams"), [((LEFT, RIGHT), 1.0, 1), ((LEFT,), 1.0, 2), ((LEFT, RIGHT), 0.5, 2)]
+    ("cells", "delta", "published", "streams"),
+    [
+        ((LEFT, RIGHT), 1.0, True, 1),
+        ((LEFT,), 1.0, True, 2),
+        ((LEFT, RIGHT), 0.5, True, 2),
+        ((LEFT, RIGHT), 0.5, False, 1),
+    ],
 )
 def test_a_second_image_stream_is_carried_only_where_it_is_read(
-    model, texts, setting, caplog, cells, delta, streams
+    model, texts, setting, caplog, cells, delta, published, streams
 ):
-    """At delta 1 it is read by tokens of no cell alone, while a region is bound."""
+    """At delta 1 by tokens of no cell alone, while a region is bound; in shared never."""
     patched = add_spec(model, Binding((region(texts, Box(0, 0, 0.5, 0.5)),), 2))
-    patched = add_spec(patched, Refinement(tuple(region(texts, cell) for cell in cells), delta))
+    found = tuple(region(texts, cell) for cell in cells)
+    patched = add_spec(patched, Refinement(found, delta, published=published))
     with caplog.at_level(logging.INFO):
         sample(patched, *setting)
     assert f"in 5 of 5 blocks, {streams} image streams" in caplog.text

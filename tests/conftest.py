@@ -36,10 +36,15 @@ _load_pack()
 import comfyui_version  # noqa: E402  (these need ComfyUI on the path)
 import matrix  # noqa: E402
 import tiny  # noqa: E402
+from workers import (  # noqa: E402
+    pytest_sessionstart,  # noqa: F401
+    pytest_xdist_auto_num_workers,  # noqa: F401
+    pytest_xdist_make_scheduler,  # noqa: F401
+)
 
 OUTSIDE_CORE = {
     "browser", "test_canvas.py", "test_checker.py", "test_compatibility.py", "test_dev.py", "test_js.py",
-    "test_locales.py", "test_planner.py", "test_planner_bounds.py",
+    "test_locales.py", "test_mutants.py", "test_planner.py", "test_planner_bounds.py", "test_workers.py",
 }  # fmt: skip
 """What no version of ComfyUI can change: the page, dev.py, and what reads and writes texts."""
 
@@ -56,6 +61,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     if path := config.getoption("--matrix"):
+        if config.getoption("numprocesses", 0):
+            raise pytest.UsageError("--matrix counts the tests of one process: leave out -n, or give -n 0.")
         config.pluginmanager.register(matrix.Matrix(path, comfyui_version.__version__))
 
 

@@ -102,9 +102,7 @@ def sample(
     )
     kept = {key: value for key, value in latent.items() if key not in (*ratios, TRAJECTORY)}
     result = {**kept, "samples": samples}
-    if keep_for_repaint and not evaluations:
-        logging.info("RAG: nothing was sampled (denoise 0), so there is no record for Repaint")
-    elif keep_for_repaint:
+    if keep_for_repaint:
         if sigmas is None:
             sigmas = comfy.samplers.KSampler(
                 model,

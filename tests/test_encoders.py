@@ -11,6 +11,7 @@ import families
 import pytest
 import torch
 from comfy_extras.nodes_custom_sampler import BasicScheduler, CFGGuider, KSamplerSelect, SamplerCustomAdvanced
+from comfy_extras.nodes_edit_model import ReferenceLatent
 from rag_pack.nodes.patches import RAGHardBinding, RAGSoftRefinementAttention
 from rag_pack.nodes.regions import RAGRegionBox, RAGSplitRatioLayout
 from rag_pack.nodes.repaint import RAGRepaint
@@ -206,6 +207,65 @@ def test_one_cell_over_the_picture_is_the_stock_run_with_its_text(family, cfg):
 def test_soft_refinement_is_refused_by_the_name_of_the_family(family):
     with pytest.raises(ValueError, match=re.escape(family.name)):
         soft_refinement(family, family.cells(OWN))
+
+
+class Pixels:
+    """A VAE that knows sizes alone."""
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(4)
+        return torch.randn(1, 16, pixels.shape[1] // 8, pixels.shape[2] // 8, generator=generator)
+
+
+def of_a_picture(name: str, prompts: tuple[list, list]) -> tuple[list, list]:
+    """Prompts with what core's nodes add to them: Kontext's reference, Fill's picture and mask."""
+    if name == "Kontext":
+        reference = {"samples": Pixels().encode(torch.zeros(1, 4 * TOKEN, 4 * TOKEN, 3))}
+        return tuple(ReferenceLatent.execute(prompt, reference)[0] for prompt in prompts)
+    mask = torch.zeros(1, TOKEN * ROWS, TOKEN * COLUMNS)
+    mask[:, 2 * TOKEN :, TOKEN:] = 1
+    picture = torch.rand(1, *mask.shape[1:], 3, generator=torch.Generator().manual_seed(5))
+    return nodes.InpaintModelConditioning().encode(*prompts, picture, Pixels(), mask, False)[:2]
+
+
+@pytest.fixture(scope="module", params=["Kontext", "Fill"])
+def of_picture(request, load, tmp_path_factory) -> Family:
+    """FLUX.1 that is given a picture; its texts are FLUX.1's."""
+    with torch.inference_mode():
+        model = families.load(
+            {"Kontext": "FLUX.1-dev", "Fill": "FLUX.1-Fill"}[request.param], tmp_path_factory.mktemp("models")
+        )
+        return Family(request.param, model, load("FLUX.1-dev").clip)
+
+
+@pytest.mark.feature("FLUX.1 {of_picture}", "Hard Binding")
+@pytest.mark.feature("FLUX.1 {of_picture}", "Soft Refinement")
+def test_regions_of_a_model_that_is_given_a_picture(of_picture):
+    """A region inherits the picture from the base prompt."""
+    base, negative = of_a_picture(of_picture.name, of_picture.prompts)
+    own, _ = of_a_picture(of_picture.name, (of_picture.encode(OWN), of_picture.encode(NEGATIVE)))
+    bound = RAGHardBinding.execute(of_picture.model, of_picture.box(OWN), STEPS, True)[0]
+    assert_equal(ksampler(bound, base, negative), ksampler(of_picture.model, own, negative))
+    stock = ksampler(of_picture.model, base, negative)
+    refined = soft_refinement(of_picture, of_picture.cells(BASE, BASE), 0.5)
+    assert_equal(ksampler(refined, base, negative), stock)
+    assert_differ(stock, ksampler(of_picture.model, *of_picture.prompts))
+
+
+@pytest.mark.feature("FLUX.1 {of_picture}", "Repaint")
+def test_repaint_with_a_model_that_is_given_a_picture(of_picture):
+    base, negative = of_a_picture(of_picture.name, of_picture.prompts)
+    given = {"positive": base, "negative": negative, "latent_image": empty_latent(), "denoise": 1.0}
+    method = {"bind_steps": 2, "bind_features": True, "delta": 1.0, "fidelity": "published"}
+    prior = RAGHardBindingSampler.execute(of_picture.model, cfg=1.0, **SETTINGS, **given, **method)[0]
+    mask = torch.zeros(1, TOKEN * ROWS, TOKEN * COLUMNS)
+    mask[:, TOKEN:64, 32:96] = 1
+    asked = {"delta": 1.0, "repaint_bind_steps": 1, "grow": 0, "match_surroundings": True, "text": OTHER}
+    latent, used = RAGRepaint.execute(
+        of_picture.model, prior, mask, base, negative, cfg=1.0, clip=of_picture.clip, **SETTINGS, **asked
+    ).result
+    changed = (latent["samples"] != prior["samples"]).any(1)
+    assert torch.equal(used, mask) and torch.equal(changed, mask[:, ::8, ::8] > 0)
 
 
 @pytest.mark.feature("family {family}", "Repaint")

@@ -61,6 +61,12 @@ def test_boxes_are_the_published_tokens(case):
     assert (box.x0, box.y0, box.width, box.height) == (tokens["x0"], tokens["y0"], tokens["w"], tokens["h"])
 
 
+def test_a_third_written_with_four_decimals_reaches_its_token():
+    """0.3333 of 24 columns is 7.9992 of them."""
+    third, picture = Box(0, 0, 0.3333, 0.3333), Picture.of_pixels(384, 384)
+    assert third.bound_tokens(picture) == third.guided_tokens(picture) == TokenBox(0, 8, 0, 8)
+
+
 @pytest.mark.parametrize(
     ("ratio", "cells"),
     [

@@ -227,6 +227,8 @@ def test_every_node_has_a_help_page_that_names_its_inputs(node):
     [
         (lambda model: RAGHardBinding.execute(model, box(clip=CLIP, text="a"), float("nan"), True),
          "Hard Binding: bind_steps is nan; it has to be a whole number from 0 to 10000"),
+        (lambda model: RAGHardBinding.execute(model, box(clip=CLIP, text="a"), True, True),
+         "Hard Binding: bind_steps is True; it has to be a whole number from 0 to 10000"),
         (lambda model: RAGSoftRefinementAttention.execute(model, (), 7.0, 0.0, 1.0, "published"),
          "Soft Refinement Attention: delta is 7.0; it has to be a number from 0.0 to 1.0"),
         (lambda model: RAGSoftRefinementAttention.execute(model, (), 1.0, 0.0, 1.0, "exact"),

@@ -161,6 +161,8 @@ def of_latent(latent: dict, model) -> tuple[Trajectory | None, str]:
             None,
             "the latent carries no record of how it was made (keep_for_repaint of the Hard Binding Sampler)",
         )
+    if not found.evaluations:
+        return None, "the latent was made without a step (denoise 0)"
     samples = latent["samples"]
     if found.samples.shape != samples.shape or not torch.equal(found.samples, samples.to(found.samples)):
         return None, "the latent was changed after it was made"

@@ -296,7 +296,7 @@ def test_a_latent_without_the_axis_of_frames_is_repainted(family):
     assert_differ(after[..., :4], before[..., :4])
 
 
-@pytest.mark.feature("more than one frame", "Hard Binding", found="error")
+@pytest.mark.feature("more than one frame, {family}", "Hard Binding", found="error")
 @pytest.mark.parametrize("family", WITH_FRAMES, indirect=True)
 def test_frames_of_a_video_are_refused(family):
     video = families.noise(family.model, ROWS, COLUMNS).repeat(1, 1, 2, 1, 1)
@@ -305,7 +305,7 @@ def test_frames_of_a_video_are_refused(family):
         first_step(bound, *family.prompts, 1.0, video)
 
 
-@pytest.mark.feature("more than one frame", "Repaint", found="error")
+@pytest.mark.feature("more than one frame, {family}", "Repaint", found="error")
 @pytest.mark.parametrize("family", WITH_FRAMES, indirect=True)
 def test_frames_of_a_video_are_not_repainted(family):
     video = {"samples": families.noise(family.model, ROWS, COLUMNS).repeat(1, 1, 2, 1, 1)}

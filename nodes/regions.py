@@ -183,7 +183,6 @@ class RAGSplitRatioLayout(io.ComfyNode):
     def execute(cls, split_ratio, text, clip, style="", regions=None) -> io.NodeOutput:
         with named(cls.NAME):
             cells, prompts = parse_split_ratio(split_ratio), split_prompts(text)
-            match_prompts(cells, prompts)
-            prompts = [with_style(prompt, style) for prompt in prompts]
+            prompts = [with_style(prompt, style) for prompt in match_prompts(cells, prompts)]
             new = [Region(cell, encode(clip, text), text) for cell, text in zip(cells, prompts, strict=True)]
             return _appended(regions, *new)

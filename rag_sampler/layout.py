@@ -17,6 +17,9 @@ _PLAIN = str.maketrans(
 """Ratios as they are typed elsewhere: full-width signs, a colon between values, brackets. One character for one, so
 that places in messages are those of the text."""
 
+NEAR_BREAK = " \t\r\n\u3000,;，；、"
+"""What does not count next to the word BREAK."""
+
 _OTHER_MARKS = re.compile(r"\b(?:ADDCOMM|ADDBASE|ADDCOL|ADDROW|AND)\b")
 """What separates prompts in other packs."""
 
@@ -153,7 +156,7 @@ def split_prompts(text: str) -> tuple[str, ...]:
     if not others:
         return (text.strip(),)
     *middle, last = others
-    near = " \t\r\n\u3000,;，；、"
+    near = NEAR_BREAK
     return first.rstrip(near).strip(), *(piece.strip(near) for piece in middle), last.lstrip(near).strip()
 
 

@@ -8,10 +8,13 @@ from rag_pack.nodes.planner import RAGPlanToRegions
 from rag_pack.rag_sampler.canvas import drawn_regions, read_linked
 from rag_pack.rag_sampler.layout import LayoutError
 from rag_pack.rag_sampler.planner import PlanError, read_plan
+from rag_pack.rag_sampler.planner.instruction import EXAMPLES
 from test_nodes import CLIP
+from tiny import GOLDEN
 
 SIZE = (1000, 500)
 LEFT, RIGHT = ("a fox", 0.1, 0.2, 0.4, 0.6), ("an owl", 0.6, 0.2, 0.3, 0.6)
+COPIED = json.loads((GOLDEN / "copied_answers.json").read_text(encoding="utf-8"))
 
 
 def listed(key: str, *numbers: list[float], **more) -> str:
@@ -191,3 +194,27 @@ def test_omost():
         read_plan(text.replace("on the left", "nowhere"))
     with pytest.raises(PlanError, match="add_local_description of region 1 breaks off"):
         read_plan(text[: text.index("a fox") - 15])
+
+
+@pytest.mark.parametrize("case", COPIED, ids=lambda case: case["sentence"])
+def test_a_small_models_copies_of_the_examples_are_refused_with_that_reason(case):
+    """Three answers of SmolLM2-135M-Instruct to Planner Prompt."""
+    with pytest.raises(
+        ValueError, match=r"^Plan to Regions: the plan repeats an example of the instruction \(.A still life"
+    ):
+        RAGPlanToRegions.execute(case["text"], CLIP, 1024, 1024, sentence=case["sentence"])
+
+
+@pytest.mark.parametrize(("canvas", "request_", "plan"), EXAMPLES)
+def test_an_example_is_a_plan_for_its_own_request_alone(canvas, request_, plan):
+    assert read_plan(plan, request_).boxes
+    for other in ("three red apples", "a fox in the snow", ""):
+        with pytest.raises(PlanError, match="repeats an example"):
+            read_plan(plan, other)
+
+
+def test_a_request_may_speak_of_what_the_examples_show():
+    answer = '{"base_prompt": "a bakery", "regions": [{"prompt": "a round loaf of bread", "x": 0.1, "y": 0.1, "w": 0.4, "h": 0.4}]}'
+    assert read_plan(answer, "a loaf of bread in a bakery").boxes
+    with pytest.raises(PlanError, match="repeats an example"):
+        read_plan(answer, "three red apples")

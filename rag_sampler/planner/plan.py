@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from .answer import find_fields
 from .boxes import read_boxes
 from .cells import Part, read_cells
+from .copied import refuse_broken_copies, refuse_copies
 from .fields import Fields, stated_size
 from .literals import Word, number
 from .problems import Findings, PlanError, is_placeholder, shown
@@ -41,7 +42,7 @@ class Plan:
         return json.dumps(plan | {"regions": regions}, ensure_ascii=False, indent=1)
 
 
-def read_plan(answer: str, sentence: str = "", size: tuple[int, int] | None = None) -> Plan:
+def read_plan(answer: str, sentence: str | None = None, size: tuple[int, int] | None = None) -> Plan:
     """The plan in a language model's answer, in a layout as JSON, or in published parameter lists.
 
     sentence: the request: base prompt where the answer brings none, and what an answer is held against that repeats an
@@ -49,7 +50,16 @@ def read_plan(answer: str, sentence: str = "", size: tuple[int, int] | None = No
     size: width and height of the picture; without it, boxes in pixels are refused.
     Raises PlanError, whose message names field, value and fix of everything that is refused.
     """
-    return _read(answer, sentence, size)
+    try:
+        plan = _read(answer, sentence or "", size)
+    except PlanError:
+        if sentence is not None and (copy := refuse_broken_copies(answer, sentence)):
+            raise PlanError([copy]) from None
+        raise
+    prompts = [part.prompt for part in plan.boxes]
+    if sentence is not None and (copy := refuse_copies(plan.base_prompt, prompts, sentence)):
+        raise PlanError([copy])
+    return plan
 
 
 def _read(answer: str, sentence: str, size: tuple[int, int] | None) -> Plan:

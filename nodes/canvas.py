@@ -1,5 +1,7 @@
 """The node whose regions are drawn."""
 
+import logging
+
 from comfy_api.latest import io, ui
 
 from ..rag_sampler.canvas import drawn_regions, read_drawing, read_linked, write_drawing
@@ -32,7 +34,7 @@ class RAGRegionCanvas(io.ComfyNode):
                     [io.BoundingBox, io.Custom("ARRAY"), io.String],
                     optional=True,
                     tooltip=(
-                        "A layout from another node: bounding boxes, elements, or a drawing as JSON. A new one "
+                        "A layout from another node: bounding boxes, elements, or a text that Plan to Regions reads. A new one "
                         "replaces the drawing; your edits hold until it changes."
                     ),
                 ),
@@ -66,8 +68,12 @@ class RAGRegionCanvas(io.ComfyNode):
         cls, width, height, clip, style="", bboxes=None, background=None, regions=""
     ) -> io.NodeOutput:
         with named(cls.NAME):
-            drawing, linked = read_drawing(regions or ""), read_linked(bboxes, width, height)
+            notes: list[str] = []
+            drawing, linked = read_drawing(regions or ""), read_linked(bboxes, width, height, notes=notes)
             shown = {"width": width, "height": height}  # what the editor is told
+            if notes:
+                shown["notes"] = notes
+                logging.info("RAG: %s: %s", cls.NAME, "; ".join(notes))
             if linked is not None and linked["linked"] != drawing.get("linked"):
                 drawing, shown["drawing"] = linked, write_drawing(linked)
             if background is not None:

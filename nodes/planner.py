@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io, ui
 
-from ..rag_sampler.planner import ANSWER_STYLES, RETRY, Part, instruction, read_plan
+from ..rag_sampler.planner import ANSWER_STYLES, RETRY, SIZE, Part, PlanError, instruction, read_plan
 from ..rag_sampler.preview import draw_plan
 from ..rag_sampler.regions import Region
 from .checks import checked
@@ -88,7 +88,8 @@ class RAGPlanToRegions(io.ComfyNode):
             category=CATEGORY,
             description=(
                 "Reads a layout from a language model's answer: the JSON that Planner Prompt asks for, the answer formats "
-                "of RAG and RPG, RAG's parameter lists, or a saved layout. Text is never run as code."
+                "of RAG, RPG and Omost, boxes as vision models write them, RAG's parameter lists, or a saved layout. Text is "
+                "never run as code."
             ),
             search_aliases=[*PLANNER_SEARCH, "import layout", "JSON", "HB_prompt_list", "BREAK"],
             inputs=[
@@ -138,8 +139,9 @@ class RAGPlanToRegions(io.ComfyNode):
         try:
             if answer is not None:
                 read_plan(answer)
-        except ValueError as error:
-            return f"{cls.NAME}: {error}\n{RETRY}"
+        except PlanError as error:
+            if not any(problem.field == SIZE for problem in error.problems):  # execute knows it
+                return f"{cls.NAME}: {error}\n{RETRY}"
         return True
 
     @classmethod
@@ -150,7 +152,7 @@ class RAGPlanToRegions(io.ComfyNode):
 
         with named(cls.NAME):
             try:
-                plan = read_plan(answer, sentence)
+                plan = read_plan(answer, sentence, (width, height))
                 binding = regions(plan.boxes)
                 refinement = regions(plan.cells) or binding
                 preview = draw_plan(binding, refinement, width, height)

@@ -122,7 +122,10 @@ class RAGRegionMask(io.ComfyNode):
                 raise ValueError(f"mask holds {count} masks; a region is one: pick it with a batch node")
             pixels = mask.reshape(mask.shape[-2:])
             if not (pixels > 0.5).any():
-                raise ValueError("mask is empty: nothing in it is above one half; paint the region white")
+                raise ValueError(
+                    "mask is empty: nothing in it is above one half; paint the region white. The MASK of Load Image is "
+                    "empty for a picture without alpha: use Load Image (as Mask) with a colour channel"
+                )
             if ((pixels > 0) & (pixels < 1)).any():
                 logging.info("RAG: Region Mask: grey counts as white from more than one half of a token on")
             return _appended(regions, Region(Mask(pixels), *source(clip, text, conditioning)))
@@ -180,7 +183,6 @@ class RAGSplitRatioLayout(io.ComfyNode):
     def execute(cls, split_ratio, text, clip, style="", regions=None) -> io.NodeOutput:
         with named(cls.NAME):
             cells, prompts = parse_split_ratio(split_ratio), split_prompts(text)
-            match_prompts(cells, prompts)
-            prompts = [with_style(prompt, style) for prompt in prompts]
+            prompts = [with_style(prompt, style) for prompt in match_prompts(cells, prompts)]
             new = [Region(cell, encode(clip, text), text) for cell, text in zip(cells, prompts, strict=True)]
             return _appended(regions, *new)

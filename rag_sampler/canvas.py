@@ -1,4 +1,5 @@
-"""What Region Canvas reads: its own drawing, written as JSON, and the layouts that other nodes hand it.
+"""What Region Canvas reads: its own drawing, written as JSON, and the layouts that other nodes hand it, by the rules of
+the planner.
 
 A drawing is {"version": 1, "regions": [{"x", "y", "w", "h", "prompt", "enabled", "color", ...}, ...]} with x, y, w
 and h in fractions of the image, or that list alone. Keys that are not known are kept. js/canvas/value.js reads it
@@ -18,9 +19,29 @@ from typing import Any
 
 from .layout import Box, LayoutError
 from .picture import TOKEN_PIXELS
+from .planner.answer import find_fields
+from .planner.boxes import read_boxes, read_part, row_of
+from .planner.cells import read_cells
+from .planner.fields import (
+    BASE_PROMPTS,
+    BOX_LISTS,
+    LISTS,
+    RPG,
+    Fields,
+    canonical,
+    refuse_other_lists,
+    settle,
+    stated_size,
+)
+from .planner.keys import COLORS, READ, is_box
+from .planner.places import Entry, read_entries
+from .planner.problems import Findings, PlanError
 
 VERSION = 1
 EXAMPLE = '{"version": 1, "regions": [{"x": 0, "y": 0, "w": 0.5, "h": 1, "prompt": "a red fox"}]}'
+
+MOST_BOXES = 500
+"""Boxes of one linked layout."""
 
 Drawing = dict[str, Any]
 """A drawing as parsed: "version", "regions", and "linked" where it came from a linked layout or was edited
@@ -65,24 +86,26 @@ def drawn_regions(drawing: Drawing) -> tuple[Drawn, ...]:
     )
 
 
-def read_linked(layout: Any, width: int, height: int, field: str = "bboxes") -> Drawing | None:
+def read_linked(
+    layout: Any, width: int, height: int, field: str = "bboxes", notes: list[str] | None = None
+) -> Drawing | None:
     """The drawing in what another node hands over, for a picture of width × height pixels; None if it is empty.
 
-    layout: a drawing (JSON text, or parsed); ComfyUI's bounding boxes in pixels (one, a list, or a list that
-    holds the list of one picture), with the prompt in metadata.desc; or its elements, whose "bbox" is [top, left,
-    bottom, right] in thousandths of the picture, with the prompt in desc. Boxes in pixels and elements move to the
-    nearest token edges. Raises LayoutError.
+    layout: boxes as `planner.places` reads them: a text (a drawing, or whatever Plan to Regions reads), ComfyUI's bounding
+    boxes in pixels (one, a list, or a list that holds the list of one picture), its elements, or a caption that holds
+    them. Boxes in pixels and thousandths move to the nearest token edges. notes: gets what was read and what was not.
+    Raises LayoutError.
     """
-    data = layout
+    data, findings = layout, Findings()
     if isinstance(layout, str):
-        data = _parse(layout, field) if layout.strip() else None
-    if isinstance(data, dict) and "regions" not in data:
+        data = _from_text(layout, field, findings) if layout.strip() else None
+    if isinstance(data, dict) and "regions" not in data and is_box(data):
         data = [data]
     if isinstance(data, list) and data and all(isinstance(frame, list) for frame in data):
         if len(data) > 1:
             raise LayoutError(f"{field} holds the boxes of {len(data)} pictures; connect those of one")
         data = data[0]
-    if data is None or data in ([], [{}]):
+    if data is None or data in ([], {}, [{}]):
         return None
     try:
         mark = _fingerprint(data)
@@ -90,11 +113,17 @@ def read_linked(layout: Any, width: int, height: int, field: str = "bboxes") -> 
         raise LayoutError(
             f"{field} is of the type {type(layout).__name__} and no layout; connect bounding boxes, or a drawing as JSON"
         ) from None
-    if isinstance(data, list):
-        data = [
-            _drawn_box(box, width, height, f"{field}: box {number}") for number, box in enumerate(data, 1)
-        ]
-    return {**read_drawing(json.dumps(data, default=float), field), "linked": mark}
+    size = (stated_size(canonical(data)) if isinstance(data, dict) else None) or (width, height)
+    drawing, boxes = _boxes_of(data, size, field, findings)
+    entries = read_entries(boxes, size, findings, "box", in_pixels=not isinstance(layout, str))
+    regions = [_region(entry, width, height, findings) for entry in entries]
+    if findings.problems:
+        raise LayoutError(f"{field}: {PlanError(findings.problems)}")
+    if wordless := sum(not region["prompt"] for region in regions):
+        findings.notes.append(f"{wordless} of {len(regions)} boxes bring no prompt: write it on the canvas")
+    if notes is not None:
+        notes += [f"{field}: {note}" for note in dict.fromkeys(findings.notes)]
+    return {**read_drawing(json.dumps({**drawing, "regions": regions}, default=float), field), "linked": mark}
 
 
 def write_drawing(drawing: Drawing) -> str:
@@ -151,58 +180,84 @@ def _number(value: Any, where: str, key: str, right: str = "a number from 0 to 1
     raise LayoutError(f"{where}: {key} is {found}; it has to be {right}")
 
 
-def _drawn_box(box: Any, width: int, height: int, where: str) -> Any:
-    """A bounding box or an element as a region of a drawing; anything else as it is."""
-    if not isinstance(box, dict):
-        return box
-    if "bbox" in box:
-        edges = box["bbox"]
-        if not isinstance(edges, (list, tuple)) or len(edges) != 4:
-            raise LayoutError(
-                f"{where}: bbox is {_shown(edges)}; it has to be [top, left, bottom, right] from 0 to 1000"
+def _from_text(text: str, field: str, findings: Findings) -> Any:
+    """What a text holds: JSON, or whatever Plan to Regions reads."""
+    try:
+        return _parse(text, field)
+    except LayoutError as strict:
+        try:
+            fields = find_fields(text)
+            findings.notes += fields.notes
+            return fields.values
+        except PlanError as error:
+            raise (
+                strict if error.problems[0].field == "the plan" else LayoutError(f"{field}: {error}")
+            ) from None
+
+
+def _boxes_of(
+    data: Any, size: tuple[int, int], field: str, findings: Findings
+) -> tuple[Drawing, list[tuple[int, dict[str, Any]]]]:
+    """What a layout says beside its regions, and its numbered boxes."""
+    drawing, boxes = {"version": VERSION}, data
+    if isinstance(data, dict):
+        values = canonical(data)
+        if isinstance(data.get("regions"), list):
+            drawing = data  # whose other keys are kept
+            known = ("regions", "base_prompt", *BASE_PROMPTS)
+            values = {key: value for key, value in values.items() if key in known or isinstance(value, list)}
+        findings.notes += settle(values)
+        if base := values.get("base_prompt"):
+            findings.notes.append(
+                f"the base prompt {_shown(base)} is not used here: connect it to CLIP Text Encode"
             )
-        y0, x0, y1, x1 = (
-            _number(edge, where, "bbox", "four numbers from 0 to 1000") / 1000 for edge in edges
-        )
-        said, palette = box, box.get("color_palette")
-    elif "width" in box and "height" in box:
-        x0, y0, w, h = (
-            _number(box.get(key), where, key, "a number of pixels") for key in ("x", "y", "width", "height")
-        )
-        if max(x0, y0, w, h) <= 1:
-            raise LayoutError(
-                f"{where}: width is {w:g} and height {h:g}; with these names they are pixels. For fractions of the "
-                f"picture write x, y, w and h"
+        refuse_other_lists(values, findings)
+        boxes = values.get("regions")
+        if boxes is None and ({"split_ratio", *BOX_LISTS} & values.keys()):
+            source = LISTS if BOX_LISTS[0] in values else RPG
+            parts = read_boxes(Fields(source, values), read_cells(values, findings)[1], size, findings)
+            boxes = [
+                {"prompt": part.prompt, "x": box.x, "y": box.y, "w": box.width, "h": box.height}
+                for part in parts
+                if (box := part.shape)
+            ]
+    if findings.problems:
+        return drawing, []
+    if not isinstance(boxes, list):
+        raise LayoutError(f"{field} holds {_shown(data)}, which is no drawing; write for example {EXAMPLE}")
+    if len(boxes) > MOST_BOXES:
+        raise LayoutError(f"{field} holds {len(boxes)} boxes; connect at most {MOST_BOXES}")
+    for number, box in enumerate(boxes, 1):
+        if not isinstance(box, dict):
+            findings.refuse(
+                f"box {number}",
+                f"is {_shown(box)}",
+                'write an object such as {"x": 0, "y": 0, "w": 0.5, "h": 1}',
             )
-        x0, y0, x1, y1 = x0 / width, y0 / height, (x0 + w) / width, (y0 + h) / height
-        said = box.get("metadata") if isinstance(box.get("metadata"), dict) else {}
-        palette = said.get("palette")
+    return drawing, [(number, box) for number, box in enumerate(boxes, 1) if isinstance(box, dict)]
+
+
+def _region(entry: Entry, width: int, height: int, findings: Findings) -> dict[str, Any]:
+    """A box as a region of a drawing. One that is written as a region keeps its other keys."""
+    part = read_part(entry.number, row_of(entry), findings, wordless=True)
+    if part is None:
+        return {"prompt": ""}  # refused
+    box, kept = part.shape, {}
+    sides = {"x": box.x, "y": box.y, "w": box.width, "h": box.height}
+    if entry.exact and not entry.order:
+        kept = {key: value for name, (key, value) in entry.given.items() if name not in READ}
     else:
-        return box
-    color = str(palette[0]) if isinstance(palette, (list, tuple)) and palette else ""
-    x, w = _snapped(x0, x1, width, f"{where}: across")
-    y, h = _snapped(y0, y1, height, f"{where}: down")
-    return {
-        "x": x,
-        "y": y,
-        "w": w,
-        "h": h,
-        "prompt": _prompt(said),
-        **({"color": color} if re.fullmatch("#[0-9a-fA-F]{6}", color) else {}),
-    }
+        left, top, right, bottom = box.edges
+        sides["x"], sides["w"] = _snapped(left, right, width)
+        sides["y"], sides["h"] = _snapped(top, bottom, height)
+    tint = next((entry.given[key][1] for key in COLORS if key in entry.given), "")
+    tint = tint[0] if isinstance(tint, (list, tuple)) and tint else tint
+    color = {"color": tint} if isinstance(tint, str) and re.fullmatch("#[0-9a-fA-F]{6}", tint) else {}
+    return {**kept, **sides, "prompt": part.prompt, **color}
 
 
-def _prompt(said: dict) -> str:
-    """The prompt of a box: its description, after the words that shall stand there if it is one of text."""
-    words = f'"{said["text"]}"' if said.get("type") == "text" and said.get("text") else ""
-    return ", ".join(part for part in (words, str(said.get("desc") or "")) if part)
-
-
-def _snapped(start: float, end: float, pixels: int, where: str) -> tuple[float, float]:
-    """Start and size of a stretch moved to the nearest token edges, within the picture, at least one token."""
-    start, end = max(min(start, end), 0.0), min(max(start, end), 1.0)
-    if start >= end:
-        raise LayoutError(f"{where} it has no part in the picture of {pixels} pixels; move it inside")
+def _snapped(start: float, end: float, pixels: int) -> tuple[float, float]:
+    """Start and size of a stretch moved to the nearest token edges, at least one token."""
     tokens = pixels / TOKEN_PIXELS
     left, right = _nearest_edge(start, tokens), _nearest_edge(end, tokens)
     if right <= left:

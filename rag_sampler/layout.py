@@ -11,6 +11,18 @@ from .picture import Picture, TokenBox
 _SLACK = 1e-3
 """Tokens by which a box may miss a token edge: 1/3 written as 0.3333 still reaches its token."""
 
+_PLAIN = str.maketrans(
+    "，、；：。．％／　０１２３４５６７８９()[]{}（）［］｛｝【】:", ",,;,..%/ 0123456789" + 14 * " " + ","
+)
+"""Ratios as they are typed elsewhere: full-width signs, a colon between values, brackets. One character for one, so
+that places in messages are those of the text."""
+
+NEAR_BREAK = " \t\r\n\u3000,;，；、"
+"""What does not count next to the word BREAK."""
+
+_OTHER_MARKS = re.compile(r"\b(?:ADDCOMM|ADDBASE|ADDCOL|ADDROW|AND)\b")
+"""What separates prompts in other packs."""
+
 _BORDER_SLACK = 2e-3
 """Fraction of the image by which rounded decimals may reach over its border (0.334 + 0.667)."""
 
@@ -112,13 +124,16 @@ def parse_split_ratio(text: str) -> tuple[Cell, ...]:
     ";" separates rows and "," values. Without ";" the values are the widths of the columns of one row.
     With ";" each row begins with its height, followed by the widths of its cells; a row of one value is one
     cell. Values are numbers, fractions ("1/3") or percentages ("50%"); heights and the widths of each row
-    are normalised by their sum.
+    are normalised by their sum. A colon counts as a comma, brackets and separators at the end as nothing, and
+    full-width signs as their ASCII.
 
     Raises LayoutError with the place of what it cannot read.
     """
-    if not text.strip():
-        raise LayoutError(f"split_ratio is empty; write for example {SPLIT_RATIO_EXAMPLES}")
-    rows = [_parse_row(text, start, end) for start, end in _spans(text, 0, len(text), ";")]
+    plain = plain_ratio(text)
+    if not plain.strip():
+        found = f'"{text}"' if text.strip() else "empty"
+        raise LayoutError(f"split_ratio is {found}; write for example {SPLIT_RATIO_EXAMPLES}")
+    rows = [_parse_row(text, plain, start, end) for start, end in _spans(plain, 0, len(plain), ";")]
     if len(rows) == 1:
         heights, widths = [1.0], rows
     else:
@@ -130,19 +145,36 @@ def parse_split_ratio(text: str) -> tuple[Cell, ...]:
     )
 
 
+def plain_ratio(text: str) -> str:
+    """A split ratio in ASCII, each character at its place, without brackets and without separators at its end."""
+    return text.translate(_PLAIN).rstrip(" \t\r\n,;")
+
+
 def split_prompts(text: str) -> tuple[str, ...]:
-    """The prompts between the words BREAK, without the white space around them."""
-    return tuple(piece.strip() for piece in re.split(r"\bBREAK\b", text))
+    """The prompts between the words BREAK, without white space around them and commas next to BREAK."""
+    first, *others = re.split(r"\bBREAK\b", text)
+    if not others:
+        return (text.strip(),)
+    *middle, last = others
+    near = NEAR_BREAK
+    return first.rstrip(near).strip(), *(piece.strip(near) for piece in middle), last.lstrip(near).strip()
 
 
-def match_prompts(cells: tuple[Cell, ...], prompts: tuple[str, ...]) -> None:
-    """Raise LayoutError unless there is one prompt for each cell."""
+def match_prompts(cells: tuple[Cell, ...], prompts: tuple[str, ...]) -> tuple[str, ...]:
+    """One prompt for each cell; an empty one after a last BREAK is dropped where it is one too many.
+
+    Raises LayoutError where the numbers differ.
+    """
+    if len(prompts) == len(cells) + 1 and not prompts[-1]:
+        prompts = prompts[:-1]
     if len(cells) == len(prompts):
-        return
+        return prompts
     listed = "; ".join(f"{i} {describe_edges(cell.edges)}" for i, cell in enumerate(cells, 1))
+    other = next((match[0] for prompt in prompts if (match := _OTHER_MARKS.search(prompt))), None)
     raise LayoutError(
         f"split_ratio makes {_count(len(cells), 'cell')} and text holds {_count(len(prompts), 'prompt')} "
-        f"separated by BREAK; write one prompt for each cell, in this order: {listed}"
+        f"separated by BREAK{f' ({other} separates none)' if other else ''}; write one prompt for each cell, in this "
+        f"order: {listed}"
     )
 
 
@@ -162,13 +194,13 @@ def _spans(text: str, start: int, end: int, separator: str) -> list[tuple[int, i
     return list(zip([start, *(cut + 1 for cut in cuts)], [*cuts, end], strict=True))
 
 
-def _parse_row(text: str, start: int, end: int) -> list[float]:
-    return [_parse_value(text, a, b) for a, b in _spans(text, start, end, ",")]
+def _parse_row(text: str, plain: str, start: int, end: int) -> list[float]:
+    return [_parse_value(text, plain, a, b) for a, b in _spans(plain, start, end, ",")]
 
 
-def _parse_value(text: str, start: int, end: int) -> float:
+def _parse_value(text: str, plain: str, start: int, end: int) -> float:
     """A positive number, fraction or percentage."""
-    word = text[start:end].strip()
+    word = plain[start:end].strip()
     match = re.fullmatch(
         r"(\d+\.?\d*|\.\d+)(e[+-]?\d+)?(?:\s*/\s*(\d+\.?\d*|\.\d+)|\s*(%))?", word, re.IGNORECASE | re.ASCII
     )
@@ -178,10 +210,11 @@ def _parse_value(text: str, start: int, end: int) -> float:
         value = float(number + (exponent or "")) / (100 if percent else float(divisor or 1) or float("nan"))
     if match and isfinite(value) and value > 0:
         return value
-    place = start + len(text[start:end]) - len(text[start:end].lstrip()) + 1
-    problem = "a value is missing" if not word else f'"{word}" is not a number above 0'
+    place = start + len(plain[start:end]) - len(plain[start:end].lstrip())
+    found = text[place : place + len(word)]
+    problem = "a value is missing" if not word else f'"{found}" is not a number above 0'
     raise LayoutError(
-        f'split_ratio "{text}": {problem} at character {place}; '
+        f'split_ratio "{text}": {problem} at character {place + 1}; '
         f"write numbers, fractions or percentages, for example {SPLIT_RATIO_EXAMPLES}"
     )
 

@@ -148,6 +148,22 @@ def test_elements_with_description_and_colour():
     assert output[0][0].color == "#102030"
 
 
+def test_bounding_boxes_that_are_fractions_are_read_as_such():
+    notes: list[str] = []
+    read = read_linked([{"x": 0.25, "y": 0, "width": 0.5, "height": 1}], 256, 256, notes=notes)
+    assert boxes(run(bboxes=[{"x": 0.25, "y": 0, "width": 0.5, "height": 1}])) == [(4, 0, 12, 16)]
+    assert (read["regions"][0]["x"], read["regions"][0]["w"]) == (0.25, 0.5)
+    assert notes[0] == "bboxes: the boxes were read as parts of the picture"
+
+
+def test_what_was_read_of_a_link_is_told():
+    assert told(run(bboxes=[ELEMENT]))["notes"] == [
+        "bboxes: bbox was read as [top, left, bottom, right] in thousandths of the picture",
+        "bboxes: read as the prompt: desc",
+    ]
+    assert "notes" not in told(run(bboxes=[HALF | {"prompt": "a fox"}]))
+
+
 def test_pixel_boxes_take_their_prompt_from_the_description():
     assert said(run(bboxes=[PIXELS | {"metadata": {"desc": "a fox"}}])[0]) == ["a fox"]
 
@@ -176,16 +192,16 @@ def test_the_border_of_a_size_that_is_no_multiple_of_a_token():
     [
         ("oops", "bboxes is no JSON"),
         ([[PIXELS], [PIXELS]], "bboxes holds the boxes of 2 pictures; connect those of one"),
-        ([PIXELS | {"x": "a"}], 'bboxes: box 1: x is "a"; it has to be a number of pixels'),
-        ([{"bbox": [1, 2]}], r"bboxes: box 1: bbox is \[1, 2\]; it has to be \[top, left, bottom, right\]"),
-        ([PIXELS | {"x": 300}], "bboxes: box 1: across it has no part in the picture of 256 pixels"),
+        ([PIXELS | {"x": "a"}], 'bboxes: x of box 1 is "a"; write the left edge'),
         (
-            [{"x": 0.1, "y": 0, "width": 0.4, "height": 1}],
-            "bboxes: box 1: width is 0.4 and height 1; with these names they are pixels",
+            [{"type": "obj", "bbox": [1, 2]}],
+            r"bboxes: bbox of box 1 is \[1, 2\]; write \[top, left, bottom, right\]",
         ),
-        ([5], "bboxes: region 1 is 5; it has to be an object"),
+        ([PIXELS | {"x": 300}], "bboxes: box 1 has across no part in the picture; move it inside"),
+        ([5], "bboxes: box 1 is 5; write an object"),
+        ([PIXELS] * 501, "bboxes holds 501 boxes; connect at most 500"),
         (5, "bboxes holds 5, which is no drawing"),
-        ([{"x": 0}], "bboxes: region 1: y is missing"),
+        ([{"x": 0, "w": 1, "h": 1}], "bboxes: y of box 1 is missing; write the top edge"),
     ],
 )
 def test_a_bad_linked_layout_is_named(layout, message):

@@ -21,6 +21,7 @@ from tiny import GOLDEN, REPO
 
 SPLIT_RATIOS = json.loads((GOLDEN / "split_ratio.json").read_text())
 BOXES = json.loads((GOLDEN / "hb_boxes.json").read_text())
+RATIOS = json.loads((REPO / "tests" / "canvas_vectors.json").read_text(encoding="utf-8"))["ratios"]
 
 
 def readable(case: dict) -> bool:
@@ -67,6 +68,18 @@ def test_a_third_written_with_four_decimals_reaches_its_token():
     assert third.bound_tokens(picture) == third.guided_tokens(picture) == TokenBox(0, 8, 0, 8)
 
 
+@pytest.mark.parametrize("case", RATIOS, ids=lambda case: ascii(case["ratio"]))
+def test_ratios_are_read_as_the_page_reads_them(case):
+    if "cells" in case:
+        edges = [list(cell.edges) for cell in parse_split_ratio(case["ratio"])]
+        assert edges == [pytest.approx(cell) for cell in case["cells"]]
+        return
+    with pytest.raises(
+        LayoutError, match=f"at character {case['at']};" if case["at"] else "write for example|missing"
+    ):
+        parse_split_ratio(case["ratio"])
+
+
 @pytest.mark.parametrize(
     ("ratio", "cells"),
     [
@@ -88,13 +101,13 @@ def test_ratios_by_hand(ratio, cells):
         ("", "is empty"),
         ("0.5; 0.5x", '"0.5x" is not a number above 0 at character 6'),
         ("0.5,,0.5", "a value is missing at character 5"),
-        ("0.5,0.5;", "a value is missing at character 9"),
+        ("0.5,;0.5", "a value is missing at character 5"),
         ("0, 1", '"0" is not a number above 0 at character 1'),
         ("1, -1", '"-1" is not a number above 0 at character 4'),
         ("1/0, 1", '"1/0" is not a number above 0 at character 1'),
         ("nan, 1", '"nan" is not a number above 0'),
         ("1e999, 1", '"1e999" is not a number above 0'),
-        ("[1, 1]", '"[1" is not a number above 0 at character 1'),
+        ("[1, (x)]", '"x" is not a number above 0 at character 6'),
     ],
 )
 def test_an_unreadable_ratio_shows_the_place_and_an_example(ratio, message):
@@ -112,6 +125,18 @@ def test_six_equal_columns_tile_exactly():
 def test_break_is_a_word():
     assert split_prompts("a BREAK  b\nBREAK c") == ("a", "b", "c")
     assert split_prompts("a BREAKFAST table") == ("a BREAKFAST table",)
+    assert split_prompts("a, BREAK， b,") == ("a", "b,")
+
+
+def test_a_last_break_makes_no_cell_of_its_own():
+    cells = parse_split_ratio("1; 1")
+    assert match_prompts(cells, split_prompts("a BREAK b BREAK")) == ("a", "b")
+    assert match_prompts(cells, split_prompts("a BREAK")) == ("a", "")
+
+
+def test_words_that_separate_prompts_elsewhere_are_named():
+    with pytest.raises(LayoutError, match=r"holds 1 prompt separated by BREAK \(ADDCOL separates none\)"):
+        match_prompts(parse_split_ratio("1; 1"), split_prompts("a ADDCOL b"))
 
 
 def test_prompts_that_do_not_match_list_the_cells():

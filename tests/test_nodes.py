@@ -120,7 +120,7 @@ def test_masks():
     batch = torch.ones(2, 8, 8)
     with pytest.raises(ValueError, match="^Region Mask: mask holds 2 masks"):
         RAGRegionMask.execute(batch, clip=CLIP, text="a")
-    with pytest.raises(ValueError, match="^Region Mask: mask is empty"):
+    with pytest.raises(ValueError, match=r"^Region Mask: mask is empty: .* use Load Image \(as Mask\)"):
         RAGRegionMask.execute(torch.zeros(1, 8, 8), clip=CLIP, text="a")
     assert said(RAGRegionMask.execute(batch[:1], clip=CLIP, text="a")[0]) == ["a"]
 

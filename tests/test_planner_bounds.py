@@ -6,14 +6,24 @@ from pathlib import Path
 
 import pytest
 from rag_pack.rag_sampler import planner
+from rag_pack.rag_sampler.canvas import drawn_regions, read_linked
+from rag_pack.rag_sampler.layout import LayoutError
 from rag_pack.rag_sampler.planner import Plan, PlanError, read_plan
 from test_planner import ANSWERS, OBJECT, RAG, README, meaning, script
+from test_readers import WRITTEN
 
 SIZE = 100_000
 LIMIT = 0.05
 """Seconds of processor time for one answer."""
 
-WHOLE = [OBJECT, f"```json\n{OBJECT}\n```", RAG, script(*README[0]), *(case["text"] for case in ANSWERS)]
+WHOLE = [
+    OBJECT,
+    f"```json\n{OBJECT}\n```",
+    RAG,
+    script(*README[0]),
+    *(case["text"] for case in ANSWERS),
+    *WRITTEN,
+]
 FOREIGN = ("画面上有一只猫", "кот слева", "θέση", "猫が左に、", "القط على اليسار", "🐱🏺", "‮", "Ḿ̈", "½")
 
 
@@ -24,6 +34,19 @@ def outcome(text: str) -> Plan | PlanError:
         try:
             found = read_plan(text)
         except PlanError as error:
+            found = error
+        if time.process_time() - began < LIMIT:
+            return found
+    pytest.fail(f"took {time.process_time() - began:.3f} s")
+
+
+def linked(text: str) -> dict | LayoutError | None:
+    """The same of a layout that comes over the link of Region Canvas."""
+    for _ in range(3):
+        began = time.process_time()
+        try:
+            found = read_linked(text, 1024, 1024)
+        except LayoutError as error:
             found = error
         if time.process_time() - began < LIMIT:
             return found
@@ -123,6 +146,15 @@ def test_mutated_answers_become_a_plan_or_a_refusal(seed):
         assert all(problem.field and problem.found and problem.fix for problem in found.problems)
 
 
+@pytest.mark.parametrize("seed", range(200))
+def test_mutated_layouts_become_a_drawing_or_a_refusal(seed):
+    found = linked(mutated(seed))
+    if isinstance(found, LayoutError):
+        assert str(found).startswith("bboxes")
+    elif found is not None:
+        assert all(0 <= edge <= 1 for one in drawn_regions(found) for edge in one.box.edges)
+
+
 def test_mutations_leave_some_plans_and_refuse_some():
     found = [isinstance(outcome(mutated(seed)), Plan) for seed in range(200)]
     assert 40 < sum(found) < 160
@@ -134,6 +166,8 @@ HOSTILE = [
     "regions:", "{regions:", '{"regions":', '{"regions":[', '{"regions":[{"cells":[', '{"regions":{"regions":', '{"regions":"a', "{'regions':'a' ",
     '[{"x":', '[{"x":1},', "[ {", "<think>", "</think>", "<think></think>x", "BREAK ", "Regional Prompt: a BREAK ", "Regional Prompt: Region 1: a BREAK ",
     "Final split ratio: 1,1;", "Final split ratio: ", "split ratio: (", "HB_prompt_list: [", 'HB_prompt_list = ["a", ', 'HB_prompt_list: ("a" ',
+    '{"bbox_2d":[', '[{"bbox_2d":[1,2,3,4]},', '{"box_2d":[1,2,3,4],"label":"a"}\n', '{"prompt":"..."},', '{"elements":[{"box":', '{"a":{"b":',
+    "...", "<a>", "｛", "canvas.add_local_description(", "canvas.add_local_description(location='on the left')", "Region 0: a\n", "区域",
     "HB_m_offset_list: [0.1, ", "HB_m_offset_list: [0.1]\n", "SR_prompt = '", "prompt = ", "height = 1\n", "HB_replace = 1, ",
 ]  # fmt: skip
 
@@ -143,6 +177,7 @@ def test_repetition_takes_bounded_time_and_hides_no_plan_before_its_end(unit):
     """100 kB of it alone; and before a plan, which is read as if it stood alone, unless inside reasoning."""
     noise = (unit * (SIZE // len(unit) + 1))[: SIZE - len(unit)]
     outcome(noise)
+    linked(noise)
     for plan in (OBJECT, RAG):
         found = outcome(f"{noise[: SIZE - 1000]}\n{plan}")
         if unit.startswith("<think"):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rag_pack.nodes.canvas import RAGRegionCanvas
 from rag_pack.nodes.regions import RAGSplitRatioLayout
 from rag_pack.rag_sampler.canvas import drawn_regions, read_drawing, read_linked, write_drawing
-from rag_pack.rag_sampler.layout import Box, LayoutError, parse_split_ratio, split_prompts
+from rag_pack.rag_sampler.layout import NEAR_BREAK, Box, LayoutError, parse_split_ratio, split_prompts
 from rag_pack.rag_sampler.methods.attention_method import disjoint
 from rag_pack.rag_sampler.picture import Picture
 from rag_pack.rag_sampler.planner import Plan, PlanError, read_plan
@@ -277,6 +277,27 @@ def test_a_drawing_is_regions_or_a_refusal(text):
                 optional={"desc": junk, "text": junk, "type": st.just("text")},
             )
         ),
+        st.lists(
+            st.fixed_dictionaries(
+                {},
+                optional={
+                    key: st.one_of(st.floats(-2, 1200), st.lists(st.floats(0, 1200), max_size=5), junk)
+                    for key in (
+                        *"xywh",
+                        "x1",
+                        "y1",
+                        "x2",
+                        "y2",
+                        "right",
+                        "bottom",
+                        "bbox_2d",
+                        "box_2d",
+                        "box",
+                        "label",
+                    )
+                },
+            )
+        ),
     ),
     sizes,
     sizes,
@@ -335,8 +356,9 @@ def test_a_plan_survives_being_written(rows, base):
 @examples(100)
 @given(st.lists(texts, min_size=1, max_size=64))
 def test_prompts_survive_being_joined(prompts):
-    """With BREAK between them, unless they hold the word themselves; the node says what does not match."""
-    assume(not any("BREAK" in prompt for prompt in prompts))
+    """With BREAK between them, unless they hold the word themselves or a comma at an end; the node says what does not
+    match."""
+    assume(not any("BREAK" in prompt or prompt.strip(NEAR_BREAK) != prompt.strip() for prompt in prompts))
     text = " BREAK ".join(prompts)
     assert split_prompts(text) == tuple(prompt.strip() for prompt in prompts)
     ratio = ",".join("1" for _ in prompts)

@@ -29,6 +29,9 @@ export class Editor {
   size = { width: 1024, height: 1024 };
   /** What the page has to say besides: a key of texts.js, or null. */
   note = null;
+
+  /** What the last run said of the linked layout. */
+  told = [];
   #nudged = null;
 
   /** @param {Host} host */
@@ -287,7 +290,7 @@ export class Editor {
     else parts.push(say("status.full"));
     for (const [key, numbers] of Object.entries({ empty, overlap: overlapping, small }))
       if (numbers.length) parts.push(say(`status.${key}`, { numbers: numbers.join(", ") }));
-    this.status.textContent = parts.join(" · ");
+    this.status.textContent = [...parts, ...this.told].join(" · ");
     this.status.title = this.status.textContent;
   }
 

@@ -24,15 +24,17 @@ export class RatioError extends Error {
  * The cells of a split ratio in reading order.
  *
  * ";" separates rows and "," values. Without ";" the values are the widths of the columns of one row. With ";"
- * each row begins with its height, followed by the widths of its cells; a row of one value is one cell.
+ * each row begins with its height, followed by the widths of its cells; a row of one value is one cell. A colon counts
+ * as a comma, brackets and separators at the end as nothing, and full-width signs as their ASCII.
  * @param {string} text
  * @returns {import("./value.js").Box[]}
  * @throws {RatioError}
  */
 export function parseRatio(text) {
-  if (!text.trim()) throw new RatioError("ratio.empty", 0, text.length, "");
-  const rows = pieces(text, 0, text.length, ";").map(([start, end]) =>
-    pieces(text, start, end, ",").map(([from, to]) => value(text, from, to)),
+  const plain = plainRatio(text);
+  if (!plain.trim()) throw new RatioError("ratio.empty", 0, text.length, "");
+  const rows = pieces(plain, 0, plain.length, ";").map(([start, end]) =>
+    pieces(plain, start, end, ",").map(([from, to]) => value(text, plain, from, to)),
   );
   const heights = rows.length === 1 ? [1] : rows.map((row) => row[0]);
   const widths = rows.length === 1 ? rows : rows.map((row) => (row.length > 1 ? row.slice(1) : [1]));
@@ -45,9 +47,32 @@ export function parseRatio(text) {
   );
 }
 
-/** The prompts between the words BREAK, without the white space around them. */
-export function splitPrompts(text) {
-  return text.split(/(?<![\p{L}\p{N}_])BREAK(?![\p{L}\p{N}_])/u).map((piece) => piece.trim());
+const TYPED = "，、；：。．％／　０１２３４５６７８９()[]{}（）［］｛｝【】:";
+const PLAIN = `,,;,..%/ 0123456789${" ".repeat(14)},`;
+
+/** A ratio in ASCII, each character at its place, without brackets and without separators at its end. */
+function plainRatio(text) {
+  const plain = [...Array(text.length).keys()].map((at) => PLAIN[TYPED.indexOf(text[at])] ?? text[at]);
+  return plain.join("").replace(/[ \t\r\n,;]+$/, "");
+}
+
+const BREAK = /(?<![\p{L}\p{N}_])BREAK(?![\p{L}\p{N}_])/u;
+const COMMAS = /^[\s,;，；、]+/;
+const COMMAS_BEHIND = /[\s,;，；、]+$/;
+
+/**
+ * The prompts between the words BREAK, without white space around them and commas next to BREAK. An empty one after a
+ * last BREAK is dropped where it is one more than there are cells.
+ * @param {string} text
+ * @param {number} [cells]
+ */
+export function splitPrompts(text, cells) {
+  const prompts = text.split(BREAK).map((piece, index, { length }) => {
+    const start = index > 0 ? piece.replace(COMMAS, "") : piece;
+    return (index < length - 1 ? start.replace(COMMAS_BEHIND, "") : start).trim();
+  });
+  if (prompts.length === cells + 1 && !prompts.at(-1)) prompts.pop();
+  return prompts;
 }
 
 /**
@@ -83,8 +108,8 @@ function pieces(text, start, end, separator) {
 const NUMBER = /^(\d+\.?\d*|\.\d+)(e[+-]?\d+)?(?:\s*\/\s*(\d+\.?\d*|\.\d+)|\s*(%))?$/i;
 
 /** A positive number, fraction ("1/3") or percentage ("50%"). */
-function value(text, from, to) {
-  const word = text.slice(from, to).trim();
+function value(text, plain, from, to) {
+  const word = plain.slice(from, to).trim();
   const match = NUMBER.exec(word);
   if (match) {
     const [, number, exponent, divisor, percent] = match;
@@ -92,8 +117,9 @@ function value(text, from, to) {
     if (Number.isFinite(found) && found > 0) return found;
   }
   if (!word) throw new RatioError("ratio.missing", from, to, word);
-  const start = from + text.slice(from, to).indexOf(word);
-  throw new RatioError("ratio.word", start, start + word.length, word);
+  const start = from + plain.slice(from, to).indexOf(word);
+  const end = start + word.length;
+  throw new RatioError("ratio.word", start, end, text.slice(start, end));
 }
 
 /** Start and end of each part when sizes fill 0..1; the last one ends at 1 exactly. */

@@ -96,7 +96,7 @@ function* faultsOf(node) {
     yield h("div", { class: "rag-ratio" }, ratio.slice(0, error.start), h("mark", {}, bad), ratio.slice(error.end));
     return;
   }
-  const prompts = splitPrompts(String(widgetValue(node, "text") ?? "")).length;
+  const prompts = splitPrompts(String(widgetValue(node, "text") ?? ""), cells).length;
   if (prompts !== cells) yield h("div", { class: "rag-reason" }, say("still.count", { cells, prompts }));
 }
 

@@ -114,7 +114,7 @@ export class Toolbar {
     } catch (error) {
       return ratioFault(error);
     }
-    const prompts = this.prompts.value.trim() ? splitPrompts(this.prompts.value) : [];
+    const prompts = this.prompts.value.trim() ? splitPrompts(this.prompts.value, cells.length) : [];
     if (prompts.length && prompts.length !== cells.length)
       return say("split.count", { cells: cells.length, prompts: prompts.length });
     return this.editor.split(cells, prompts) ? "" : say("split.small");

@@ -136,7 +136,8 @@ class Canvas {
   #executed(message) {
     const shown = message?.rag_canvas?.[0];
     if (!shown) return;
-    const { width, height, background, drawing } = shown;
+    const { width, height, background, drawing, notes = [] } = shown;
+    this.editor.told = notes;
     this.#told = { size: { width, height }, guess: JSON.stringify(sizeOf(this.node)), background };
     const news = drawing && isLinked(this.node, "bboxes"); // a run of another tab has nodes of the same ids
     if (news && JSON.parse(drawing).linked !== this.editor.model.drawing.linked) this.editor.adopt(drawing);

@@ -7,11 +7,13 @@ import re
 from .fields import BOX_LISTS, Fields
 from .labels import find_labels
 from .objects import find_boxes, find_object
+from .omost import find_omost
 from .problems import PlanError, Problem, shown
 
 MAX_ANSWER = 200_000
 """Characters of the longest answer that is read."""
 
+_BRACKETS = str.maketrans("｛｝［］", "{}[]")
 _REASONING = re.compile(r"<(/?)(?:think|thinking|thought|reasoning|analysis|reflection|scratchpad)>", re.I)
 
 
@@ -24,8 +26,14 @@ def find_fields(answer: str) -> Fields:
     labelled = find_labels(text)
     if {"cells", *BOX_LISTS, *([] if problem else ["split_ratio"])} & labelled.values.keys():
         return labelled
-    if problem is None and (boxes := find_boxes(text)):
-        return boxes
+    if problem is None:
+        boxes, problem = find_boxes(text)
+        if boxes:
+            if base := labelled.values.get("base_prompt"):
+                boxes.values.setdefault("base_prompt", base)
+            return boxes
+    if omost := find_omost(text):
+        return omost
     raise PlanError([problem or _nothing(text)])
 
 
@@ -36,7 +44,7 @@ def _clean(answer: str) -> str:
         raise PlanError([Problem("the answer", f"has {len(answer)} characters", fix)])
     text = answer.encode("utf-8", "replace").decode("utf-8")  # halves of characters become "?"
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\\_", "_")  # HB\_prompt\_list in Markdown
-    text = text.translate({0: " ", 0xA0: " ", 0xFEFF: None, 0x200B: None, 0x2060: None})
+    text = text.translate({**_BRACKETS, 0: " ", 0xA0: " ", 0xFEFF: None, 0x200B: None, 0x2060: None})
     if not text.strip():
         fix = "connect the language model's text, or paste an answer"
         raise PlanError([Problem("the answer", "is empty", fix)])

@@ -7,12 +7,11 @@ from typing import Any
 
 from ..layout import Box
 from .cells import MOST, Part
-from .fields import BOX_LISTS, JSON, Fields
+from .fields import BOX_LISTS, JSON, Fields, refuse_other_lists
+from .keys import by_plain_names, keys_of
 from .literals import number
+from .places import LITTLE, Entry, read_entries
 from .problems import Findings, shown
-
-LITTLE = 0.1
-"""Fraction of the image by which a box may leave it and is cut at the border; beyond, it is refused."""
 
 BORDER_SLACK = 2e-3
 """Fraction by which rounded decimals may reach over the border, which `Box` allows."""
@@ -21,13 +20,6 @@ MARGIN = 0.08
 """Part of a cell that stays free on each side of a box made for it."""
 
 FIELDS = ("prompt", "x", "y", "w", "h")
-KEYS = {
-    "prompt": ("prompt", "text", "description"),
-    "x": ("x", "left"),
-    "y": ("y", "top"),
-    "w": ("w", "width"),
-    "h": ("h", "height"),
-}
 MEANING = {
     "x": "the left edge as a part of the picture's width",
     "y": "the top edge as a part of the picture's height",
@@ -40,10 +32,13 @@ Row = dict[str, tuple[str, Any]]
 """prompt, x, y, w, h of a box, each with the name that messages give it."""
 
 
-def read_boxes(fields: Fields, cells: tuple[Part, ...], findings: Findings) -> tuple[Part, ...]:
-    """The boxes of an answer, in the order of its cells."""
+def read_boxes(
+    fields: Fields, cells: tuple[Part, ...], size: tuple[int, int] | None, findings: Findings
+) -> tuple[Part, ...]:
+    """The boxes of an answer for a picture of size (width, height) pixels, in the order of its cells."""
+    refuse_other_lists(fields.values, findings)
     if "regions" in fields.values:
-        rows = _regions(fields.values["regions"], findings)
+        rows = _regions(fields.values["regions"], size, findings)
     elif any(name in fields.values for name in BOX_LISTS):
         rows = _lists(_with_prompts(fields, cells, findings), findings)
     elif fields.source == JSON:
@@ -55,32 +50,37 @@ def read_boxes(fields: Fields, cells: tuple[Part, ...], findings: Findings) -> t
     if len(rows) > MOST:
         findings.refuse("regions", f"holds {len(rows)} boxes", f"write at most {MOST}")
         return ()
-    parts = [_part(index, row, findings) for index, row in enumerate(rows, 1)]
+    parts = [read_part(index, row, findings) for index, row in enumerate(rows, 1)]
     boxes = tuple(part for part in parts if part)
     return boxes if fields.keeps_order else _in_order(boxes, cells, findings)
 
 
-def _regions(value: Any, findings: Findings) -> list[Row]:
-    """The boxes of our JSON."""
+def _regions(value: Any, size: tuple[int, int] | None, findings: Findings) -> list[Row]:
+    """The boxes of a JSON list."""
     if not isinstance(value, list) or not value:
         findings.refuse(
             "regions", "holds no boxes" if value in ([], {}) else f"is {shown(value)}", REGIONS_FIX
         )
         return []
-    rows = []
-    for index, entry in enumerate(value, 1):
-        if not isinstance(entry, dict):
+    boxes = []
+    for index, box in enumerate(value, 1):
+        if not isinstance(box, dict):
             findings.refuse(
-                f"region {index}", f"is {shown(entry)}", "write an object with prompt, x, y, w and h"
+                f"region {index}", f"is {shown(box)}", "write an object with prompt, x, y, w and h"
             )
-        elif entry.get("enabled") is False:
+        elif by_plain_names(box).get("enabled", ("", True))[1] is False:
             findings.notes.append(f"region {index} is switched off and left out")
         else:
-            values = {name: next((entry[key] for key in KEYS[name] if key in entry), None) for name in FIELDS}
-            rows.append({name: (f"{name} of region {index}", value) for name, value in values.items()})
-    if not rows and not findings.problems:
+            boxes.append((index, box))
+    if not boxes and not findings.problems:
         findings.refuse("regions", "holds no box that is switched on", "switch one on")
-    return rows
+    if len(boxes) > MOST:
+        return [{}] * len(boxes)  # refused by their number
+    return [row_of(entry) for entry in read_entries(boxes, size, findings)]
+
+
+def row_of(entry: Entry) -> Row:
+    return {"prompt": entry.prompt, **entry.sides, "keys": ("", keys_of(entry.given))}
 
 
 def _lists(values: dict[str, Any], findings: Findings) -> list[Row]:
@@ -121,15 +121,21 @@ def _with_prompts(fields: Fields, cells: tuple[Part, ...], findings: Findings) -
     return {**fields.values, BOX_LISTS[0]: [part.prompt for part in cells]}
 
 
-def _part(index: int, row: Row, findings: Findings) -> Part | None:
-    prompt = findings.prompt(row["prompt"][1], row["prompt"][0])
+def read_part(index: int, row: Row, findings: Findings, wordless: bool = False) -> Part | None:
+    """One box. wordless: whether it may lack a prompt."""
+    without = wordless and row["prompt"][1] in (None, "")
+    prompt = (
+        "" if without else findings.prompt(row["prompt"][1], row["prompt"][0], row.get("keys", ("", ""))[1])
+    )
     sides = {name: _side(name, *row[name], findings) for name in ("x", "y", "w", "h")}
     if None in sides.values():
         return None
     who = f'box {index} ("{prompt[:40]}")'
     x, width = _inside_image(who, "x", "w", sides["x"], sides["w"], findings)
     y, height = _inside_image(who, "y", "h", sides["y"], sides["h"], findings)
-    return Part(Box(x, y, width, height), prompt) if prompt and width > 0 and height > 0 else None
+    return (
+        Part(Box(x, y, width, height), prompt) if (prompt or without) and width > 0 and height > 0 else None
+    )
 
 
 def _side(name: str, field: str, value: Any, findings: Findings) -> float | None:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from ..layout import Box, Cell, LayoutError, describe_edges, parse_split_ratio
+from ..layout import Box, Cell, LayoutError, describe_edges, parse_split_ratio, plain_ratio
 from .fields import numbered, pieces
 from .literals import Word, number
 from .problems import Findings, shown
@@ -73,7 +73,7 @@ def _written(value: Any) -> str | None:
         )
     if not isinstance(value, str) or isinstance(value, Word) or len(value) > 1000:
         return None
-    text = re.sub(r"[()\[\]]", "", value).replace("，", ",").replace("；", ";")
+    text = plain_ratio(re.sub(r"[()\[\]]", "", value))
     return " ".join(text.split()).strip(" ,;.")
 
 

@@ -35,29 +35,40 @@ Rules for the boxes:
 {least_height} high where the number of things allows it.
 - x + w and y + h stay below 1. All numbers are decimals.
 
-Example for a canvas of 1024 x 1024 and "two green bottles left of a loaf of bread":
-{{"version": 1, "base_prompt": "A still life of two green glass bottles standing to the left of a round loaf of \
+{examples}
+{feedback}{close}
+"""
+
+EXAMPLES = (
+    (
+        "1024 x 1024",
+        "two green bottles left of a loaf of bread",
+        """\
+{"version": 1, "base_prompt": "A still life of two green glass bottles standing to the left of a round loaf of \
 bread on a dark oak table, soft window light, oil painting", "split_ratio": "0.55, 0.45", "cells": ["Two slender \
 green glass bottles side by side on a dark oak table, light shining through the glass, soft window light, oil \
 painting", "A round loaf of bread with a floury, cracked crust on a dark oak table, soft window light, oil \
-painting"], "regions": [{{"prompt": "a slender green glass bottle", "x": 0.05, "y": 0.15, "w": 0.2, "h": 0.75}}, \
-{{"prompt": "a slender green glass bottle", "x": 0.3, "y": 0.15, "w": 0.2, "h": 0.75}}, {{"prompt": "a round loaf \
-of bread", "x": 0.6, "y": 0.5, "w": 0.36, "h": 0.4}}]}}
-
-Example for a canvas of 1536 x 768 and "five paper kites over a shepherd and his dog":
-{{"version": 1, "base_prompt": "Five colourful paper kites in a windy blue sky above a shepherd with his dog on a \
+painting"], "regions": [{"prompt": "a slender green glass bottle", "x": 0.05, "y": 0.15, "w": 0.2, "h": 0.75}, \
+{"prompt": "a slender green glass bottle", "x": 0.3, "y": 0.15, "w": 0.2, "h": 0.75}, {"prompt": "a round loaf \
+of bread", "x": 0.6, "y": 0.5, "w": 0.36, "h": 0.4}]}""",
+    ),
+    (
+        "1536 x 768",
+        "five paper kites over a shepherd and his dog",
+        """\
+{"version": 1, "base_prompt": "Five colourful paper kites in a windy blue sky above a shepherd with his dog on a \
 green hill, bright morning, watercolour", "split_ratio": "0.45, 1; 0.55, 0.6, 0.4", "cells": ["Five paper kites in \
 red, yellow and white with long tails, spread over a windy blue sky, bright morning, watercolour", "A shepherd in a \
 brown cloak leaning on a staff on a green hill, bright morning, watercolour", "A black and white sheepdog sitting \
-in the grass of a green hill, bright morning, watercolour"], "regions": [{{"prompt": "a red paper kite", "x": 0.04, \
-"y": 0.06, "w": 0.15, "h": 0.34}}, {{"prompt": "a yellow paper kite", "x": 0.23, "y": 0.06, "w": 0.15, "h": 0.34}}, \
-{{"prompt": "a white paper kite", "x": 0.42, "y": 0.06, "w": 0.15, "h": 0.34}}, {{"prompt": "a red paper kite", \
-"x": 0.61, "y": 0.06, "w": 0.15, "h": 0.34}}, {{"prompt": "a yellow paper kite", "x": 0.8, "y": 0.06, "w": 0.15, \
-"h": 0.34}}, {{"prompt": "a shepherd in a brown cloak", "x": 0.15, "y": 0.48, "w": 0.25, "h": 0.48}}, {{"prompt": \
-"a black and white sheepdog", "x": 0.66, "y": 0.6, "w": 0.2, "h": 0.35}}]}}
-
-{feedback}{close}
-"""
+in the grass of a green hill, bright morning, watercolour"], "regions": [{"prompt": "a red paper kite", "x": 0.04, \
+"y": 0.06, "w": 0.15, "h": 0.34}, {"prompt": "a yellow paper kite", "x": 0.23, "y": 0.06, "w": 0.15, "h": 0.34}, \
+{"prompt": "a white paper kite", "x": 0.42, "y": 0.06, "w": 0.15, "h": 0.34}, {"prompt": "a red paper kite", \
+"x": 0.61, "y": 0.06, "w": 0.15, "h": 0.34}, {"prompt": "a yellow paper kite", "x": 0.8, "y": 0.06, "w": 0.15, \
+"h": 0.34}, {"prompt": "a shepherd in a brown cloak", "x": 0.15, "y": 0.48, "w": 0.25, "h": 0.48}, {"prompt": \
+"a black and white sheepdog", "x": 0.66, "y": 0.6, "w": 0.2, "h": 0.35}]}""",
+    ),
+)
+"""Canvas, request, and a plan for it."""
 
 _FEEDBACK = """\
 Your last answer to this request could not be used:
@@ -109,6 +120,10 @@ def instruction(
         count=count,
         least_width=_least(width),
         least_height=_least(height),
+        examples="\n".join(
+            f'Example for a canvas of {canvas} and "{request}":\n{plan}\n'
+            for canvas, request, plan in EXAMPLES
+        ),
         feedback=_FEEDBACK.format(feedback=feedback) if feedback else "",
         close=_CLOSE[style],
     ).rstrip()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
+from collections.abc import Iterable
 from typing import Any
 
 from .fields import BOX_LISTS, BREAK, LISTS, PATTERNS, RAG, RPG, SETTINGS, Fields, about_settings
-from .literals import MAX_STRING, Literals, Unreadable, Word
+from .literals import BLANK, MAX_STRING, Literals, Unreadable, Word
 
 ATTEMPTS = 24
 """Occurrences of a label, from the end, at which a value is sought."""
@@ -30,8 +32,12 @@ _SETTING = re.compile(
     r"height, ?width|width, ?height|" + "|".join(SETTINGS) + r")[ \t]*=(?!=)[ \t]*",
     re.MULTILINE,
 )
+_BLANK_VALUE = re.compile(rf"[\s\"'“\[(*`]{{0,8}}(?:{BLANK.pattern})")
+_NUMBERED_LINE = re.compile(
+    r"^[-*•#>\t ]{0,8}(?:sub)?(?:region|cell|区域) ?#?(\d{1,3})\b[^\n]*", re.IGNORECASE | re.MULTILINE
+)
 _UNIT = r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?(?:[ \t]*/[ \t]*(?:\d+(?:\.\d*)?|\.\d+)|[ \t]*%)?"
-_RATIO = re.compile(rf"\(?[ \t]*{_UNIT}[ \t]*\)?(?:\s*[,;，；]\s*\(?[ \t]*{_UNIT}[ \t]*\)?)*")
+_RATIO = re.compile(rf"\(?[ \t]*{_UNIT}[ \t]*\)?(?:\s*[,;:，；：、]\s*\(?[ \t]*{_UNIT}[ \t]*\)?)*")
 # What may not follow a ratio: more that looks like a part of it.
 _NO_REMARK = re.compile(r"\w|[ \t]*(?:[,;，；:：/%+*][ \t]*[^\s,;\]\"'`*]|-[ \t]*\d)")
 # What ends the last prompt: a blank line, a fence, a rule, or a heading as Markdown or "e. " write it.
@@ -42,13 +48,15 @@ _ENDS_PROMPT = re.compile(
 
 def find_labels(text: str) -> Fields:
     """The labelled fields; of each the last occurrence that is a value, else the last one as a Word."""
-    marks = list(_LABEL.finditer(text))
-    ends = [*(mark.start() for mark in marks[1:]), len(text)]
+    labels = list(_LABEL.finditer(text))
+    ends = dict(zip(labels, [*(label.start() for label in labels[1:]), len(text)]))
+    marks = _without_forms(text, labels)
     reader = Literals(text)
     values: dict[str, Any] = {}
     tried: dict[str, int] = {}
     keeps_order = False
-    for mark, end in list(zip(marks, ends))[::-1]:
+    for mark in marks[::-1]:
+        end = ends[mark]
         name = next(name for name in _LABELS if mark[name])
         if tried.get(name, 0) >= ATTEMPTS or (name in values and not isinstance(values[name], Unread)):
             continue
@@ -60,6 +68,12 @@ def find_labels(text: str) -> Fields:
             values[name] = value
             keeps_order |= mark["sign"] == "=" and name in BOX_LISTS
     earlier = values.pop("earlier_ratio", None)
+    if (
+        "cells" not in values
+        and marks
+        and (prompts := _numbered_prompts(text, (label.start() for label in labels)))
+    ):
+        values["cells"] = prompts
     if earlier is not None and isinstance(values.get("split_ratio", Unread()), Unread):
         values["split_ratio"] = earlier
     source = LISTS if keeps_order else RAG if any(name in values for name in BOX_LISTS) else RPG
@@ -67,6 +81,40 @@ def find_labels(text: str) -> Fields:
     if keeps_order:
         _read_settings(text[max(0, marks[0].start() - MAX_STRING) :][: 4 * MAX_STRING], found)
     return found
+
+
+def _without_forms(text: str, marks: list[re.Match[str]]) -> list[re.Match[str]]:
+    """The labels, without those of a run of them whose prompts are placeholders."""
+    runs: list[list[re.Match[str]]] = []
+    names: set[str] = set()
+    for mark in marks:
+        name = next(name for name in _LABELS if mark[name])
+        if not runs or name in names:
+            runs.append([])
+            names = set()
+        names.add(name)
+        runs[-1].append(mark)
+
+    def is_form(mark: re.Match[str]) -> bool:
+        return bool((mark["cells"] or mark[BOX_LISTS[0]]) and _BLANK_VALUE.match(text, mark.end()))
+
+    return [mark for run in runs if not any(map(is_form, run)) for mark in run]
+
+
+def _numbered_prompts(text: str, labels: Iterable[int]) -> list[str]:
+    """The prompts behind "Region 0:", "Region 1:" ..., of each number the last one; none unless the numbers follow one
+    another. labels: where labels stand."""
+    found: dict[int, str] = {}
+    lines = list(_NUMBERED_LINE.finditer(text))
+    stops = sorted({*labels, *(line.start() for line in lines), len(text)})
+    for line in lines:
+        stop = stops[bisect_right(stops, line.start())]
+        found[int(line[1])] = text[line.start() : min(stop, line.start() + MAX_STRING)]
+    numbers = sorted(found)
+    if not numbers or numbers[0] > 1 or numbers != list(range(numbers[0], numbers[0] + len(numbers))):
+        return []
+    written = _prompts(" BREAK ".join(found[number] for number in numbers))
+    return [" ".join(_ENDS_PROMPT.split(piece.strip(), 1)[0].split()) for piece in BREAK.split(written or "")]
 
 
 class Unread(Word):

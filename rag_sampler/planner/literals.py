@@ -22,9 +22,12 @@ STEP = 80
 """What a value or key costs of it besides its characters."""
 
 NUMBER = re.compile(
-    r"([-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?)(?:\s*/\s*(\d+(?:\.\d*)?|\.\d+))?(\s*%)?(?![\w.(])"
+    r"([-+]?(?:\d+(?:[.．]\d*)?|\.\d+)(?:[eE][-+]?\d+)?)(?:\s*/\s*(\d+(?:\.\d*)?|\.\d+))?(\s*%)?(?![\w.(])"
 )
 """A number, a fraction or a percentage."""
+
+BLANK = re.compile(r"\.{3}|…|<[^<>\n]{1,60}>")
+"""What stands in forms where a value belongs."""
 
 _SPACE = re.compile(r"(?:\s|//[^\n]*|#[^\n]*|/\*[^*]{0,2000}\*/)*")
 _WORD = re.compile(r"[^\W\d][\w.]{0,60}")
@@ -41,12 +44,22 @@ _CONSTANTS = {
     "infinity": float("inf"),
     "inf": float("inf"),
 }
-_CLOSING = {'"': '"', "'": "'", "`": "`", **dict.fromkeys("“”„", '“”"'), "‘": "’", "’": "’", "«": "»"}
+_CLOSING = {
+    '"': '"',
+    "'": "'",
+    "`": "`",
+    **dict.fromkeys("“”„", '“”"'),
+    "‘": "’",
+    "’": "’",
+    "«": "»",
+    "「": "」",
+    "＂": "＂",
+}
 
 
 def _string(closing: str) -> re.Pattern[str]:
     """The rest of a string. A quote that no separator, bracket or line end follows belongs to the text."""
-    end = rf"[{closing}](?=\s*(?:[,:;，：；}}\])]|\Z)|[ \t]*(?:\n|\#|//))"
+    end = rf"[{closing}](?=\s*(?:[,:;，、：；}}\])]|\Z)|[ \t]*(?:\n|\#|//))"
     return re.compile(rf"((?:[^\\{closing}]|\\.|(?!{end})[{closing}]){{0,{MAX_STRING}}})(?:{end})", re.DOTALL)
 
 
@@ -104,6 +117,8 @@ class Literals:
         if match := _WORD.match(self.text, place):
             word = match[0]
             return _CONSTANTS.get(word.lower(), Word(word)), self._spent(place, match.end())
+        if match := BLANK.match(self.text, place):
+            return Word(match[0]), self._spent(place, match.end())
         raise self._stopped("a value", place)
 
     def _object(self, place: int, depth: int) -> tuple[dict[str, Any], int]:
@@ -116,6 +131,9 @@ class Literals:
             if not isinstance(key, str):
                 raise self._stopped("a key", place)
             place = self._skip(place)
+            if isinstance(key, Word) and BLANK.fullmatch(key) and self._is(place, ",，}"):
+                place = self._separator(place, "}")  # "..." for further keys
+                continue
             if not self._is(place, ":："):
                 raise self._stopped('":"', place)
             found[key], place = self._value(place + 1, depth + 1)
@@ -135,7 +153,7 @@ class Literals:
             else:
                 found.append(value)
             place = self._skip(place)
-            if self._is(place, ",，"):
+            if self._is(place, ",，、"):
                 commas, place = commas + 1, place + 1
             elif not self._is(place, closing) and not (closing == ")" and isinstance(found[-1], str)):
                 raise self._stopped(f'"," or "{closing}"', place)
@@ -144,7 +162,7 @@ class Literals:
 
     def _separator(self, place: int, closing: str) -> int:
         place = self._skip(place)
-        if self._is(place, ",，"):
+        if self._is(place, ",，、"):
             return place + 1
         if self._is(place, closing):
             return place
@@ -188,6 +206,7 @@ class Literals:
 def _value_of(match: re.Match[str]) -> float | None:
     """The value of a NUMBER match; None for a division by zero."""
     whole, divisor, percent = match.groups()
+    whole = whole.replace("．", ".")
     bottom = float(divisor or 1) * (100 if percent else 1)
     return float(whole) / bottom if bottom else None
 

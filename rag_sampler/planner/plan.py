@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from .answer import find_fields
 from .boxes import read_boxes
 from .cells import Part, read_cells
-from .fields import Fields
+from .copied import refuse_broken_copies, refuse_copies
+from .fields import Fields, stated_size
 from .literals import Word, number
-from .problems import Findings, PlanError, shown
+from .problems import Findings, PlanError, is_placeholder, shown
 
 VERSION = 1
 """Of the JSON object {version, base_prompt, split_ratio, cells: [text], regions: [{prompt, x, y, w, h}]}."""
@@ -41,18 +42,33 @@ class Plan:
         return json.dumps(plan | {"regions": regions}, ensure_ascii=False, indent=1)
 
 
-def read_plan(answer: str, sentence: str = "") -> Plan:
+def read_plan(answer: str, sentence: str | None = None, size: tuple[int, int] | None = None) -> Plan:
     """The plan in a language model's answer, in a layout as JSON, or in published parameter lists.
 
-    sentence: base prompt where the answer brings none.
+    sentence: the request: base prompt where the answer brings none, and what an answer is held against that repeats an
+    example of the instruction. None: not known.
+    size: width and height of the picture; without it, boxes in pixels are refused.
     Raises PlanError, whose message names field, value and fix of everything that is refused.
     """
+    try:
+        plan = _read(answer, sentence or "", size)
+    except PlanError:
+        if sentence is not None and (copy := refuse_broken_copies(answer, sentence)):
+            raise PlanError([copy]) from None
+        raise
+    prompts = [part.prompt for part in plan.boxes]
+    if sentence is not None and (copy := refuse_copies(plan.base_prompt, prompts, sentence)):
+        raise PlanError([copy])
+    return plan
+
+
+def _read(answer: str, sentence: str, size: tuple[int, int] | None) -> Plan:
     fields = find_fields(answer)
     findings = Findings(fields.notes)
     _check_version(fields, findings)
     base = _base_prompt(fields, findings)
     ratio, cells = read_cells(fields.values, findings)
-    boxes = read_boxes(fields, cells, findings)
+    boxes = read_boxes(fields, cells, stated_size(fields.values) or size, findings)
     if findings.problems:
         raise PlanError(findings.problems)
     if not cells:
@@ -76,6 +92,9 @@ def _check_version(fields: Fields, findings: Findings) -> None:
 def _base_prompt(fields: Fields, findings: Findings) -> str:
     value = fields.values.get("base_prompt", "")
     if isinstance(value, str) and not isinstance(value, Word):
+        if value.strip() and is_placeholder(value):
+            findings.notes.append(f"base_prompt is {shown(value)} and was passed over")
+            return ""
         return " ".join(value.split())
     findings.refuse("base_prompt", f"is {shown(value)}", "write a text that describes the whole picture")
     return ""

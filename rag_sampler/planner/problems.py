@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,13 @@ RETRY = "For a second try, paste this whole message into feedback of Planner Pro
 
 SHOWN = 8
 """Problems that a message lists."""
+
+
+_PLACEHOLDER = re.compile(
+    r"[.…\s_*-]*|<[^<>]*>|[\[{(](?:[.…]+|(?:[\w ]* )?(?:prompt|text|description|here)(?: [\w ]*)?)[\]})]"
+    r"|your [\w ]*|string",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -40,12 +47,17 @@ class PlanError(ValueError):
         super().__init__(lines[0] if len(lines) == 1 else several)
 
 
+def is_placeholder(text: str) -> bool:
+    """Whether a text says where words belong, as "..." and "<text>" do."""
+    return len(text) < 200 and _PLACEHOLDER.fullmatch(text.strip()) is not None
+
+
 def shown(value: Any) -> str:
     """A value as messages show it: short, strings in quotes."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, float):
-        return f"{value:g}" if math.isfinite(value) else str(value)
+    if isinstance(value, (int, float)):
+        return f"{value:g}" if not isinstance(value, int) or abs(value) < 1e18 else "a huge number"
     if isinstance(value, (dict, list)):
         return "an object" if isinstance(value, dict) else f"a list of {len(value)}"
     text = " ".join(value.split())
@@ -66,12 +78,11 @@ class Findings:
     def repaired(self, what: str) -> None:
         self.notes.append(f"repaired: {what}")
 
-    def prompt(self, value: Any, field: str) -> str:
-        """A value that has to be a text that is not empty."""
-        if isinstance(value, str) and value.strip():
+    def prompt(self, value: Any, field: str, keys: str = "") -> str:
+        """A value that has to be a text that is not empty. keys: among which it is missing."""
+        if isinstance(value, str) and not is_placeholder(value):
             return " ".join(value.split())
-        found = (
-            "is empty" if isinstance(value, str) else "is missing" if value is None else f"is {shown(value)}"
-        )
+        empty = "is empty" if isinstance(value, str) and not value.strip() else f"is {shown(value)}"
+        found = f"is missing{f' among the keys {keys}' if keys else ''}" if value is None else empty
         self.refuse(field, found, "describe in words what is to be seen there")
         return ""

@@ -27,6 +27,9 @@ test("an error marks the word that is wrong", () => {
 
 test("prompts stand between words BREAK", () => {
   assert.deepEqual(splitPrompts(" a fox\nBREAK an owl BREAK BREAKFAST"), ["a fox", "an owl", "BREAKFAST"]);
+  assert.deepEqual(splitPrompts("a fox, BREAK， an owl,"), ["a fox", "an owl,"]);
+  assert.deepEqual(splitPrompts("a fox BREAK an owl BREAK", 2), ["a fox", "an owl"]);
+  assert.deepEqual(splitPrompts("a fox BREAK", 2), ["a fox", ""]);
 });
 
 test("parts lie on the grid, meet, and fill the box", () => {

@@ -82,11 +82,18 @@ def describe(number: int, regions: tuple[Region, ...]) -> str:
     return f"region {number} of {len(regions)}" + (f' ("{short}")' if text else "")
 
 
+_ALL_THE_TIME = {"start_percent": 0.0, "end_percent": 1.0}
+
+
 def refuse_options(regions: tuple[Region, ...], refused: dict[str, str], why: str) -> None:
-    """Raise ValueError where a region's conditioning carries an option of these; refused: how messages call each."""
+    """Raise ValueError where a region's conditioning carries an option of these; refused: how messages call each.
+
+    A time range of all the sampling, which every text of a prompt schedule says, is none.
+    """
     for number, region in enumerate(regions, 1):
         for _, options in region.conditioning:
-            for key in sorted(refused.keys() & options.keys()):
+            carried = {key for key in options if options[key] != _ALL_THE_TIME.get(key)}
+            for key in sorted(refused.keys() & carried):
                 raise ValueError(
                     f"the conditioning of {describe(number, regions)} carries {refused[key]}; {why}"
                 )

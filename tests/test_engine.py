@@ -708,6 +708,17 @@ def test_what_a_refinement_text_cannot_carry_is_refused(texts, options, message)
         Refinement((region,), 1.0)
 
 
+def test_a_time_range_of_all_the_sampling_is_no_schedule(model, texts, setting):
+    """As Set Timestep Range and every text of a prompt schedule say it."""
+    ranged = (Region(WHOLE, conditioning(texts, "S0", start_percent=0.0, end_percent=1.0)),)
+    plain_text = (Region(WHOLE, conditioning(texts, "S0")),)
+    one, other = (sample(add_spec(model, Refinement(r, 1.0)), *setting) for r in (ranged, plain_text))
+    assert torch.equal(one, other)
+    for part in ({"start_percent": 0.2}, {"end_percent": 0.9}):
+        with pytest.raises(ValueError, match="carries a time range"):
+            Refinement((Region(WHOLE, conditioning(texts, "S0", **part)),), 1.0)
+
+
 def test_a_text_of_another_encoder_is_refused(model, texts, setting):
     foreign = (Region(LEFT, [[torch.zeros(1, 77, 24), {}]]),)
     with pytest.raises(

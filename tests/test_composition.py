@@ -219,6 +219,27 @@ def test_a_cache_that_skips_blocks_is_warned_of_once(model, texts, setting, capl
     )
 
 
+def test_a_forward_that_tells_its_blocks_nothing_is_named(model, texts, setting):
+    """As packs have it that replace the forward of FLUX."""
+    patched = regional(model, texts)
+
+    def silent(executor, *args, **kwargs):
+        options = args[-1]
+        replace = options["patches_replace"]["dit"]
+        hooks = {
+            key: lambda args, extra, hook=hook: hook(
+                {k: v for k, v in args.items() if k != "transformer_options"}, extra
+            )
+            for key, hook in replace.items()
+        }
+        options = {**options, "patches_replace": {**options["patches_replace"], "dit": hooks}}
+        return executor(*args[:-1], options, **kwargs)
+
+    patched.add_wrapper("diffusion_model", silent)
+    with pytest.raises(RuntimeError, match="replaced the forward of this model by one of its own"):
+        sample(patched, *setting)
+
+
 class QuantisedOps(comfy.ops.manual_cast):
     """What GGUF's loader does, as seen from outside: layers of its own that hold packed weights and unpack them for
     every call."""

@@ -9,7 +9,7 @@ from rag_pack.rag_sampler.engine import add_spec
 from rag_pack.rag_sampler.layout import Box, Cell
 from rag_pack.rag_sampler.methods.binding import Binding
 from rag_pack.rag_sampler.methods.refinement import Refinement
-from rag_pack.rag_sampler.regions import Region
+from rag_pack.rag_sampler.regions import Mask, Region
 from tiny import conditioning, noise_for, sample, schedule
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
@@ -43,6 +43,14 @@ def warnings_of(caplog, run) -> list[str]:
         (
             lambda t: Binding((region(t, Box(0, 0, 0.5, 1), " "),), 1),
             "the prompt of region 1 of 1 .* is empty",
+        ),
+        (
+            lambda t: Binding((region(t, LEFT, "a fox <lora:Fox v2:0.8>"),), 1),
+            "holds <lora:Fox v2:0.8>, which is read as words. .* Create Hook LoRA",
+        ),
+        (
+            lambda t: Refinement((region(t, Mask(torch.ones(64, 128))),), 1.0),
+            "the mask of region 1 of 1 .* is 128 × 64 and the picture 256 × 256; it is stretched",
         ),
         (lambda t: Binding((region(t, Box(0, 0, 0.1, 0.1)),), 1), r"1 of 256 tokens \(0.4% of the picture\)"),
         (lambda t: Refinement((region(t, LEFT),), 1.0), "50% of the picture lies in no region"),

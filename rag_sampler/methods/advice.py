@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from ..picture import Picture
-from ..regions import Region, TokenRegion, describe
+from ..regions import Mask, Region, TokenRegion, describe
 
 SMALL_SHARE = 0.02
 """Share of the picture below which a region is called small."""
 
 
+ASPECT_SLACK = 0.05
+"""Share by which a mask's aspect may miss the picture's, as sizes rounded to tokens do."""
+
+
 def on_prompts(node: str, regions: tuple[Region, ...]) -> Iterator[str]:
-    """Which prompts are empty."""
+    """Which prompts are empty, or hold a LoRA's tag, which other programs read."""
     for number, region in enumerate(regions, 1):
-        if region.text is not None and not region.text.strip():
+        text = region.text or ""
+        if region.text is not None and not text.strip():
             yield f"{node}: the prompt of {describe(number, regions)} is empty"
+        if tag := re.search(r"<lora:[^<>]*>", text, re.IGNORECASE):
+            yield (
+                f"{node}: the prompt of {describe(number, regions)} holds {tag[0]}, which is read as words. For a LoRA "
+                f"of its own put Create Hook LoRA, by Cond Set Props, on the conditioning of a region of Hard Binding"
+            )
 
 
 def on_tokens(
     node: str, regions: tuple[Region, ...], tokens: tuple[TokenRegion, ...], picture: Picture
 ) -> Iterator[str]:
-    """Which regions are small."""
+    """Which regions are small, and which masks are stretched to another aspect."""
+    for number, region in enumerate(regions, 1):
+        if not isinstance(region.shape, Mask):
+            continue
+        (high, wide), whole = region.shape.pixels.shape, picture.in_pixels
+        if abs(high * whole.width / (wide * whole.height) - 1) > ASPECT_SLACK:
+            yield (
+                f"{node}: the mask of {describe(number, regions)} is {wide} × {high} and the picture {whole.width} × "
+                f"{whole.height}; it is stretched over it"
+            )
     for number, region in enumerate(tokens, 1):
         share = region.count / picture.tokens
         if share < SMALL_SHARE:

@@ -179,7 +179,12 @@ def test_a_drawing_over_the_link_keeps_what_it_brings():
 def test_boxes_at_the_border_are_cut_and_tiny_ones_get_a_token():
     outside = PIXELS | {"x": 200, "width": 500}
     tiny = {"x": 255, "y": 3, "width": 1, "height": 1}
-    assert boxes(run(bboxes=[outside, tiny])) == [(13, 0, 16, 16), (15, 0, 16, 1)]
+    output = run(bboxes=[outside, tiny])
+    assert boxes(output) == [(13, 0, 16, 16), (15, 0, 16, 1)]
+    assert (
+        "box 1 reached over the border (across 0.78125 to 2.73438) and was cut there"
+        in told(output)["notes"][0]
+    )
 
 
 def test_the_border_of_a_size_that_is_no_multiple_of_a_token():

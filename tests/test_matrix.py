@@ -110,25 +110,9 @@ def skip_if_absent(feature: str) -> None:
         pytest.skip("the FLUX of this ComfyUI calls no attn1 patch")
 
 
-@pytest.mark.feature("EasyCache", "{method}", order="before and after", found="warned")
-@pytest.mark.parametrize("method", ["Hard Binding", "both"])
-def test_easy_cache_skips_nothing_once_regions_were_bound(model, texts, sampled, alone, method):
-    """It keeps what it has seen first, a region's crop, for what it waits for; its log says that it skipped nothing."""
-    patch, regions = NODES["EasyCache"], METHODS[method]
-    for made in (regions(patch(model), texts), patch(regions(model, texts))):
-        torch.testing.assert_close(sampled(made), alone(method), rtol=0, atol=1e-5)
-
-
-BESIDE = [
-    (feature, method)
-    for feature in NODES
-    for method in METHODS
-    if feature != "EasyCache" or method == "Soft Refinement"
-]
-
-
 @pytest.mark.feature("{feature}", "{method}", order="before and after")
-@pytest.mark.parametrize(("feature", "method"), BESIDE)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("feature", NODES)
 def test_before_and_after_the_regions(model, texts, sampled, alone, feature, method):
     """One picture in both orders, which neither the feature alone nor the regions alone make."""
     skip_if_absent(feature)

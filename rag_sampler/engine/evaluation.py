@@ -20,6 +20,10 @@ from .plan import Plan
 STEP = "rag_step"
 """Where the forwards of an evaluation find their Step in transformer_options."""
 
+CACHE = "easycache"
+"""Where ComfyUI's EasyCache keeps what it has seen of a run. It takes one picture for all that it sees, so that runs
+beside the main pass get one of their own, which skips nothing: their states and predictions are wanted."""
+
 
 @dataclass(frozen=True, eq=False)
 class Step:
@@ -116,6 +120,8 @@ class Evaluation:
 
     def _call(self, conds: list, x: torch.Tensor, step: Step) -> list:
         options = {**self.model_options["transformer_options"], STEP: step}
+        if not step.is_main and hasattr(options.get(CACHE), "clone"):
+            options[CACHE] = options[CACHE].clone()
         return self.executor(
             self.model, conds, x, self.timestep, {**self.model_options, "transformer_options": options}
         )

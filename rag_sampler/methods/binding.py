@@ -118,10 +118,12 @@ class Binding(Spec):
         if not layer.bound:
             return ""
         share = sum(region.tokens.count for region in layer.bound) / setting.picture.tokens
-        steps = set().union(*(log.bound_steps[region] for region in layer.bound))
+        steps = len(set().union(*(log.bound_steps[region] for region in layer.bound)))
+        asked = min(self.steps, setting.schedule.steps)
         return (
-            f"{len(layer.bound)} regions ({share:.0%} of the tokens) bound at {len(steps)} of {setting.schedule.steps} "
-            f"steps {'with' if layer.bound[0].features else 'without'} features"
+            f"{len(layer.bound)} regions ({share:.0%} of the tokens) bound at {steps} of {setting.schedule.steps} steps "
+            f"{f'({asked} were asked for) ' if steps < asked else ''}"
+            f"{'with' if layer.bound[0].features else 'without'} features"
         )
 
 

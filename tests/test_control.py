@@ -1,5 +1,7 @@
 """A FLUX ControlNet through ComfyUI's own loader and nodes: the whole picture obeys it, bound regions included."""
 
+from types import SimpleNamespace
+
 import comfy.controlnet
 import comfy.latent_formats
 import comfy.ldm.flux.controlnet
@@ -228,6 +230,75 @@ def test_a_hint_that_a_vae_encodes_is_encoded_once_for_each_box(model, texts, se
     torch.testing.assert_close(in_box(mine[:BOUND]), alone[:BOUND], rtol=0, atol=1e-4)
     _, free = run(basic_guider(model, conditioning(texts, "H0")), in_box(noise), sigmas)
     assert (alone[0] - free[0]).abs().max() > 1e-2
+
+
+class Masked(comfy.controlnet.ControlNet):
+    """A ControlNet with masks of its own, as Advanced ControlNet has them: each stretched over what it gets."""
+
+    mask_cond_hint_original = timestep_keyframes = weights_override = None
+
+    def copy(self):
+        copy = super().copy()
+        copy.__class__ = Masked
+        copy.__dict__ |= {name: value for name, value in vars(self).items() if name not in vars(copy)}
+        return copy
+
+    @classmethod
+    def with_mask(cls, control, where: str, mask: torch.Tensor):
+        made = control.copy()
+        made.__class__ = cls
+        if where == "itself":
+            made.mask_cond_hint_original = mask
+        elif where == "weights":
+            made.weights_override = SimpleNamespace(weight_mask=mask)
+        else:
+            weights = SimpleNamespace(weight_mask=mask if where == "weights of a keyframe" else None)
+            frame = SimpleNamespace(
+                mask_hint_orig=mask if where == "a keyframe" else None, control_weights=weights
+            )
+            made.timestep_keyframes = SimpleNamespace(keyframes=[frame])
+        return made
+
+    def masks(self):
+        frames = self.timestep_keyframes.keyframes if self.timestep_keyframes else []
+        weights = [self.weights_override, *(frame.control_weights for frame in frames)]
+        found = [self.mask_cond_hint_original, *(frame.mask_hint_orig for frame in frames)]
+        return [
+            mask for mask in [*found, *(w.weight_mask for w in weights if w is not None)] if mask is not None
+        ]
+
+    def get_control(self, x_noisy, *args):
+        self.grid = x_noisy.shape[-2] // 2, x_noisy.shape[-1] // 2
+        return super().get_control(x_noisy, *args)
+
+    def control_merge(self, control, previous, output_dtype):
+        merged = super().control_merge(control, previous, output_dtype)
+        for mask in self.masks():
+            fitted = torch.nn.functional.interpolate(mask[:, None], size=self.grid, mode="area").flatten(1)
+            for adds in merged.values():
+                adds[:] = [add if add is None else add * fitted[..., None].to(add) for add in adds]
+        return merged
+
+
+@pytest.mark.parametrize("size", [(128, 192), (64, 96)])
+@pytest.mark.parametrize("where", ["itself", "a keyframe", "weights", "weights of a keyframe"])
+def test_a_mask_of_the_controls_own_is_cropped_with_the_hint(model, texts, setting, controls, where, size):
+    noise, sigmas = setting
+    mask = torch.zeros(1, *size)
+    mask[..., : size[1] * 5 // 12] = 1  # the left quarter of the box
+    control = Masked.with_mask(controls[0], where, mask)
+    whole, _ = apply(conditioning(texts, "G0"), control, hint())
+    _, mine = run(basic_guider(bound(model, texts), whole), noise, sigmas)
+
+    stretched = torch.nn.functional.interpolate(mask[None], size=(128, 192), mode="bilinear")[0]
+    left = Masked.with_mask(controls[0], where, stretched[:, PIXELS[0], PIXELS[1]])
+    prompt, _ = apply(conditioning(texts, "H0"), left, cropped(hint()))
+    _, alone = run(basic_guider(model, prompt), in_box(noise), sigmas)
+    torch.testing.assert_close(in_box(mine[:BOUND]), alone[:BOUND], rtol=0, atol=1e-4)
+    everywhere, _ = apply(conditioning(texts, "H0"), controls[0], cropped(hint()))
+    _, full = run(basic_guider(model, everywhere), in_box(noise), sigmas)
+    assert (alone[:BOUND] - full[:BOUND]).abs().max() > 1e-2
+    assert [m.shape for m in control.masks()] == [mask.shape]
 
 
 @pytest.mark.feature("ControlNet on the base prompt", "Soft Refinement")

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, field
 
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from ..picture import Picture, TokenBox
+
+MASKS = ("mask_cond_hint_original", "mask_hint_orig", "weight_mask")
+"""Where Advanced ControlNet keeps masks of its own: on a ControlNet, on a keyframe by time, and on weights."""
+
+BEARERS = ("timestep_keyframes", "keyframes", "control_weights", "weights_override", "weights_default")
+"""Where what bears such masks hangs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,14 +37,35 @@ class Controls:
         return self.made[id(control)]
 
     def _copy(self, control):
-        copy = control.copy()
-        copy.cond_hint_original = self.hint(control.cond_hint_original)
-        copy.extra_concat_orig = [self.hint(hint) for hint in control.extra_concat_orig]
+        cut = self._cut_masks(control.copy())
+        cut.cond_hint_original = self.hint(control.cond_hint_original)
+        cut.extra_concat_orig = [self.hint(hint) for hint in control.extra_concat_orig]
         if control.previous_controlnet is not None:
-            copy.set_previous_controlnet(self._copy(control.previous_controlnet))
+            cut.set_previous_controlnet(self._copy(control.previous_controlnet))
         for device, clone in getattr(control, "multigpu_clones", {}).items():
-            copy.multigpu_clones[device] = self._copy(clone)
-        return copy
+            cut.multigpu_clones[device] = self._copy(clone)
+        return cut
+
+    def _cut_masks(self, bearer):
+        """What bears masks of its own with the box's part of them; what it shares with others is copied first."""
+        for name in MASKS:
+            if getattr(bearer, name, None) is not None:
+                setattr(bearer, name, self.mask(getattr(bearer, name)))
+        for name in BEARERS:
+            borne = getattr(bearer, name, None)
+            if isinstance(borne, list):
+                setattr(bearer, name, [self._cut_masks(copy(one)) for one in borne])
+            elif borne is not None:
+                setattr(bearer, name, self._cut_masks(copy(borne)))
+        return bearer
+
+    def mask(self, mask: Tensor) -> Tensor:
+        """The box's part of a mask [..., h, w] of any size, which is stretched over the picture."""
+        whole = self.picture.in_pixels
+        flat = mask.reshape(-1, 1, *mask.shape[-2:]).float()
+        fitted = interpolate(flat, size=(whole.height, whole.width), mode="bilinear")
+        part = whole.crop(fitted, self.box)
+        return part.reshape(*mask.shape[:-2], *part.shape[-2:]).to(mask)
 
     def hint(self, hint: Tensor | None) -> Tensor | None:
         """The box's part of an image [B, C, h, w], which ComfyUI cuts in its middle to the picture's aspect."""

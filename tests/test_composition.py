@@ -3,6 +3,7 @@
 import inspect
 import json
 from collections.abc import Callable
+from types import MethodType
 
 import comfy.ldm.flux.layers as layers
 import comfy.ldm.modules.attention as attention
@@ -36,8 +37,11 @@ def setting(model, texts):
 
 def regional(model, texts, delta: float = 0.5):
     boxes = tuple(Region(shape, conditioning(texts, key), key) for shape, key in BOXES)
-    cells = tuple(Region(shape, conditioning(texts, key), key) for shape, key in CELLS)
-    return add_spec(add_spec(model, Binding(boxes, 2)), Refinement(cells, delta))
+    return add_spec(add_spec(model, Binding(boxes, 2)), Refinement(regional_cells(texts), delta))
+
+
+def regional_cells(texts) -> tuple:
+    return tuple(Region(shape, conditioning(texts, key), key) for shape, key in CELLS)
 
 
 class Calls:
@@ -219,25 +223,85 @@ def test_a_cache_that_skips_blocks_is_warned_of_once(model, texts, setting, capl
     )
 
 
-def test_a_forward_that_tells_its_blocks_nothing_is_named(model, texts, setting):
-    """As packs have it that replace the forward of FLUX."""
-    patched = regional(model, texts)
+def tells_blocks_nothing(network, *args, transformer_options, **kwargs):
+    """TeaCache's and NegPip's forward of FLUX hands its blocks no options."""
+    options = transformer_options
+    hooks = {
+        key: lambda args, extra, hook=hook: hook(
+            {k: v for k, v in args.items() if k != "transformer_options"}, extra
+        )
+        for key, hook in options["patches_replace"]["dit"].items()
+    }
+    options = {**options, "patches_replace": {**options["patches_replace"], "dit": hooks}}
+    return type(network).forward_orig(network, *args, transformer_options=options, **kwargs)
 
-    def silent(executor, *args, **kwargs):
-        options = args[-1]
-        replace = options["patches_replace"]["dit"]
-        hooks = {
-            key: lambda args, extra, hook=hook: hook(
-                {k: v for k, v in args.items() if k != "transformer_options"}, extra
-            )
-            for key, hook in replace.items()
-        }
-        options = {**options, "patches_replace": {**options["patches_replace"], "dit": hooks}}
-        return executor(*args[:-1], options, **kwargs)
 
-    patched.add_wrapper("diffusion_model", silent)
-    with pytest.raises(RuntimeError, match="replaced the forward of this model by one of its own"):
+def takes_one_entry(network, img, *args, **kwargs):
+    """RES4LYF's forward of FLUX runs the entries of a batch one after the other, with the first one's size of text."""
+    if len(img) > 1:
+        raise RuntimeError("The size of tensor a (80) must match the size of tensor b (16)")
+    return type(network).forward_orig(network, img, *args, **kwargs)
+
+
+@pytest.mark.parametrize("forward", [tells_blocks_nothing, takes_one_entry])
+def test_a_packs_own_forward_is_named_where_it_fails(model, texts, setting, monkeypatch, forward):
+    """And stays on the loaded model, where a pack puts it there for good."""
+    monkeypatch.setattr(forward, "__module__", "/comfyui/custom_nodes/ComfyUI-Own-Forward.flux.model")
+    twins = tuple(
+        Region(box, conditioning(texts, "H0"), "") for box in (Box(0, 0, 0.5, 1), Box(0.5, 0, 0.5, 1))
+    )
+    patched = add_spec(model, Binding(twins, 1))
+    patched.add_object_patch("diffusion_model.forward_orig", MethodType(forward, model.model.diffusion_model))
+    with pytest.raises(
+        RuntimeError, match="ComfyUI's forward but one of ComfyUI-Own-Forward, .* loaded anew"
+    ):
         sample(patched, *setting)
+
+
+def test_a_packs_own_forward_without_comfyuis_hooks_is_named(model, texts, setting, monkeypatch):
+    """As Fluxtapoz has it, whose class stays on the loaded model."""
+
+    def forward(network, *args, transformer_options, **kwargs):
+        return type(network).forward_orig(network, *args, transformer_options={}, **kwargs)
+
+    monkeypatch.setattr(forward, "__module__", "C:\\comfyui\\custom_nodes\\Own.flux")
+    patched = add_spec(model, Refinement(regional_cells(texts), 1.0))
+    patched.add_object_patch("diffusion_model.forward_orig", MethodType(forward, model.model.diffusion_model))
+    with pytest.raises(RuntimeError, match="had no effect: .*ComfyUI's forward but one of Own"):
+        sample(patched, *setting)
+
+
+TILE = 16, 16
+
+
+def in_tiles(apply, args):
+    """What TiledDiffusion makes of every call: tiles of at most 128 pixels a side, side by side."""
+    x, c = args["input"], args["c"]
+    if x.shape[-1] <= TILE[1]:
+        return apply(x, args["timestep"], **c)
+    return torch.cat([apply(part, args["timestep"], **c) for part in x.split(TILE[1], -1)], -1)
+
+
+@pytest.mark.parametrize("areas", [False, True], ids=["", "beside an area"])
+def test_tiles_of_the_picture_are_named(model, texts, setting, caplog, areas):
+    """Soft Refinement stops; Hard Binding binds latents and says so."""
+    prompt, noise, sigmas = setting
+    if areas:
+        prompt = [*prompt, *conditioning(texts, "G1", area=(8, 8, 0, 0), strength=1.0)]
+    boxes = tuple(Region(shape, conditioning(texts, key), key) for shape, key in BOXES)
+    bound = add_spec(model, Binding(boxes, 1))
+    tiled = bound.clone()
+    tiled.set_model_unet_function_wrapper(in_tiles)
+    assert sample(tiled, prompt, noise, sigmas).isfinite().all()
+    assert (
+        "features are not bound: another node hands the picture to the model in tiles (128 × 128 of 192 × 128)"
+        in (caplog.text)
+    )
+    refined = add_spec(tiled, Refinement(regional_cells(texts), 1.0))
+    with pytest.raises(
+        RuntimeError, match="Soft Refinement could not work: .* in tiles .* MODEL from before"
+    ):
+        sample(refined, prompt, noise, sigmas)
 
 
 class QuantisedOps(comfy.ops.manual_cast):

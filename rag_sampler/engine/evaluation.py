@@ -33,6 +33,7 @@ class Step:
     by the uuids of the entries of their own runs, each with the uuid of the entry of the main pass that it stands
     for. None in the main pass.
     is_main: whether a run without regions would make this evaluation, too.
+    areas: uuids of the entries that cover a part of the picture alone; every other forward ought to see all of it.
     """
 
     plan: Plan
@@ -42,6 +43,11 @@ class Step:
     paste: tuple[Recording, ...] = ()
     parts: dict[object, tuple[Recording | None, object]] | None = None
     is_main: bool = True
+    areas: frozenset = frozenset()
+
+    def is_cut(self, entries: list) -> bool:
+        """Whether a forward of these entries sees a part of the picture, and none of them asks for one."""
+        return self.parts is None and self.areas.isdisjoint(entries)
 
     def chunk(self, branch: int, entry: object, picture: Picture) -> tuple[int, object, Recording | None]:
         """What states.Forward has to know of a chunk of a batch of such pictures."""
@@ -111,7 +117,9 @@ class Evaluation:
         if guided is not None and any(map(_covers, base)):
             self.log.guiding.add(guided)
         recordings, predictions, bound = self._bind(base, marked, x)
-        step = Step(self.plan, self.log, guided, record, (*recordings, *paste), is_main=self.is_main)
+        areas = frozenset(e["uuid"] for entries in base for e in entries or () if "area" in e)
+        pasted = (*recordings, *paste)
+        step = Step(self.plan, self.log, guided, record, pasted, is_main=self.is_main, areas=areas)
         out = list(self._call(base, x, step))
         for branch, entries in enumerate(base if predictions else ()):
             if entries is not None:

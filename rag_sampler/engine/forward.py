@@ -7,7 +7,10 @@ import torch
 from ..attention.override import install_override
 from ..attention.reads import Program
 from ..methods.spec import Guided
+from ..networks.network import Network
 from ..networks.states import Forward
+from ..picture import Picture
+from . import foreign
 from .conditions import TEXTS
 from .cost import plain_cost, program_cost
 from .evaluation import STEP, Step
@@ -23,8 +26,10 @@ def apply_model(
     """ComfyUI's APPLY_MODEL."""
     texts = kwargs.pop(TEXTS, None)
     step: Step | None = transformer_options.get(STEP)
+    module = executor.class_obj.diffusion_model
     if step is None or step.plan.network is None:
-        return executor(x, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
+        with foreign.named(module):
+            return executor(x, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
     plan, options, network = step.plan, transformer_options.copy(), step.plan.network
     picture = plan.picture.like(x)
     whole = picture == plan.picture
@@ -40,6 +45,8 @@ def apply_model(
         if program.fork and control is not None:
             control = network.family.control_on_fork(control, program.image, network.blocks[program.fork])
         forward.program = program
+    elif not whole and step.is_cut(options["uuids"]):
+        _tell_of_tiles(step, picture)
     elif step.guided is not None and texts is not None:
         step.log.warn(
             f"a base prompt with an area of its own is not guided by {step.guided.spec.method}; regions guide the "
@@ -48,7 +55,8 @@ def apply_model(
     _count(step, x.shape[0], text, picture.tokens + references, forward.program)
     install_override(options, forward.program)
     network.family.install(options, forward)
-    out = executor(x, t, c_concat, c_crossattn, control, options, **{MARK: True}, **kwargs)
+    with foreign.named(module):
+        out = executor(x, t, c_concat, c_crossattn, control, options, **{MARK: True}, **kwargs)
     if forward.program is not None:
         _check_hits(step, forward.program)
     return out
@@ -87,6 +95,22 @@ def _count(step: Step, batch: int, text: int, image: int, program: Program | Non
         step.log.plain_cost += plain
 
 
+def _tell_of_tiles(step: Step, tile: Picture) -> None:
+    """The whole picture comes in tiles, which another node cuts: no method can guide it, and no states be pasted."""
+    tile, whole = tile.in_pixels, step.plan.picture.in_pixels
+    cut = (
+        f"another node hands the picture to the model in tiles ({tile.width} × {tile.height} of {whole.width} × "
+        f"{whole.height}), as tiled diffusion does"
+    )
+    if step.guided is not None:
+        raise RuntimeError(
+            f"{step.guided.spec.method} could not work: {cut}. Make its tiles as large as the picture, or give it the "
+            f"MODEL from before {step.guided.spec.node}"
+        )
+    if step.paste:
+        step.log.warn(f"features are not bound: {cut}; latents are")
+
+
 def _check_hits(step: Step, program: Program) -> None:
     """A method whose reads nothing computes must not pass for one that works."""
     guided, log, expected = step.guided, step.log, step.plan.network.layers
@@ -100,7 +124,7 @@ def _check_hits(step: Step, program: Program) -> None:
             f"it, or the {guided.spec.method}"
         )
     if program.hits == 0 and log.hits[guided] == 0:
-        raise no_effect(guided)
+        raise no_effect(guided, step.plan.network)
     if 0 < program.hits < expected:  # none at all: a cache has left out the whole forward
         log.warn(
             f"only {program.hits} of {expected} blocks were guided by {guided.spec.method}; a cache that skips blocks "
@@ -109,10 +133,15 @@ def _check_hits(step: Step, program: Program) -> None:
     log.hits[guided] = max(log.hits[guided], program.hits)
 
 
-def no_effect(guided: Guided) -> RuntimeError:
+def no_effect(guided: Guided, network: Network) -> RuntimeError:
     """The error of a method of which no attention call was seen."""
+    pack = foreign.pack_of(network.module)
+    cause = (
+        f"this model does not run ComfyUI's forward but one of {pack}"
+        if pack
+        else "a loader such as nunchaku, or a pack that replaces the blocks or adds tokens of its own"
+    )
     return RuntimeError(
         f"{guided.spec.method} had no effect: the attention of this model does not pass through ComfyUI's attention "
-        f"hook (a loader such as nunchaku, or a pack that replaces the blocks or adds tokens of its own). Use a stock "
-        f"or GGUF loader, or remove the {guided.spec.method}; Hard Binding works either way"
+        f"hook ({cause}). Use a stock or GGUF loader, or remove the {guided.spec.method}; Hard Binding works either way"
     )

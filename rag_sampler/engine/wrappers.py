@@ -101,7 +101,7 @@ def _outer_sample(executor, noise, latent_image, sampler, sigmas, *args, **kwarg
         )
     for guided in log.guiding:
         if not log.hits[guided]:
-            raise no_effect(guided)
+            raise no_effect(guided, plan.network)
     logging.info("RAG: %s", log.report(plan))
     return result
 

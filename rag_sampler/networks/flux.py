@@ -32,20 +32,9 @@ def _install(options: dict, forward: Forward) -> None:
 # reason they are there in every forward, and do nothing where there is nothing to do.
 
 
-def _options(args: dict) -> dict:
-    """The options of a forward; a pack's own forward in place of ComfyUI's may hand a block none."""
-    if "transformer_options" not in args:
-        raise RuntimeError(
-            "RAG: another node or pack has replaced the forward of this model by one of its own, which tells the blocks "
-            "nothing (TeaCache and NegPip for FLUX do): regions cannot reach them. Remove it, or use a model without "
-            "regions"
-        )
-    return args["transformer_options"]
-
-
 @torch.compiler.disable(recursive=False)
 def _double_block(args: dict, extra: dict) -> dict:
-    options = _options(args)
+    options = args["transformer_options"]
     forward, number = options[FORWARD], options["block_index"]
     if number == 0:
         forward.visit(INPUT, 0, args["img"])
@@ -58,7 +47,7 @@ def _double_block(args: dict, extra: dict) -> dict:
 
 @torch.compiler.disable(recursive=False)
 def _single_block(args: dict, extra: dict) -> dict:
-    options = _options(args)
+    options = args["transformer_options"]
     forward, number = options[FORWARD], options["block_index"]
     args = _restart(args, forward)
     forks = forward.program is not None and forward.program.fork == SINGLE

@@ -85,7 +85,13 @@ class RAGRegionCanvas(io.ComfyNode):
                     "draw at least one"
                 )
             made = tuple(
-                Region(one.box, encode(clip, with_style(one.prompt, style)), one.prompt, one.color)
+                Region(
+                    one.box,
+                    encode(clip, with_style(one.prompt, style)),
+                    one.prompt,
+                    one.color,
+                    drawn_for=(width, height),
+                )
                 for one in drawn
             )
             picture = draw_layout(made, width, height, background)

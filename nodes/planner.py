@@ -148,7 +148,10 @@ class RAGPlanToRegions(io.ComfyNode):
     @checked
     def execute(cls, answer, clip, width, height, sentence="") -> io.NodeOutput:
         def regions(parts: tuple[Part, ...]) -> tuple[Region, ...]:
-            return tuple(Region(part.shape, encode(clip, part.prompt), part.prompt) for part in parts)
+            return tuple(
+                Region(part.shape, encode(clip, part.prompt), part.prompt, drawn_for=(width, height))
+                for part in parts
+            )
 
         with named(cls.NAME):
             try:

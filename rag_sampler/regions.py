@@ -27,12 +27,14 @@ class Region:
     conditioning: ComfyUI's CONDITIONING list, [[text [1, T, C], options], ...].
     text: the prompt, for previews and messages; None when a conditioning was connected.
     color: "#rrggbb" for previews; empty for that of its place in the list.
+    drawn_for: width and height in pixels of the picture that it was drawn for; None where nobody said.
     """
 
     shape: Box | Cell | Mask
     conditioning: list
     text: str | None = None
     color: str = ""
+    drawn_for: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,9 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .engine import add_spec, plain
+from .methods import lora_hooks
 from .methods.binding import base_entry, cropped_prompt
 from .methods.controls import Controls
-from .methods.record import TRAJECTORY, OutOfStep, Replay, Trajectory, identity, of_latent
+from .methods.record import TRAJECTORY, FromPicture, OutOfStep, Replay, Trajectory, identity, of_latent
 from .methods.refinement import Refinement
 from .picture import Picture, TokenBox, check_latent
 from .regions import bounding_box
@@ -105,7 +106,9 @@ class Task:
     @property
     def guided_model(self):
         """The MODEL with the refinement of the new picture."""
-        return self.model if self.refinement is None else add_spec(self.model, self.refinement)
+        if self.refinement is None:
+            return self.model
+        return add_spec(add_spec(self.model, self.refinement), FromPicture())
 
     def bound_steps(self, steps: int, there: str) -> int:
         """The steps in which the region is made alone; raises ValueError where none is left for it to join."""
@@ -142,6 +145,7 @@ def repaint(
             f"prior has the shape {tuple(prior['samples'].shape)}; this model repaints latents of pictures with "
             f"{channels} channels, [batch, {channels}, height, width]"
         )
+    lora_hooks.check(model, lora_hooks.of_conditioning(region.conditioning))
     # as KSampler does: a latent of one frame where the model wants frames
     prior = {**prior, "samples": comfy.sample.fix_empty_latent_channels(model, prior["samples"])}
     if region.inside.all():

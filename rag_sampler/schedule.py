@@ -35,13 +35,15 @@ class Window:
 class Schedule:
     """The sigmas [steps + 1] of a run, descending.
 
-    sampling: ComfyUI's model_sampling; continues: whether the run goes on with an earlier one, whose first steps are
-    done.
+    sampling: ComfyUI's model_sampling.
+    continues: whether the run goes on with an earlier one, whose first steps are done.
+    from_picture: whether it starts from a picture with fresh noise, at denoise below 1.
     """
 
     sigmas: Tensor
     sampling: object
     continues: bool = False
+    from_picture: bool = False
 
     @property
     def steps(self) -> int:

@@ -105,6 +105,7 @@ def test_regions_keep_order_prompt_style_and_colour():
     assert said(output[0]) == ["a, oil", "b, oil"]
     assert [region.color for region in output[0]] == ["#102030", ""]
     assert [region.text for region in output[0]] == ["a", "b"]
+    assert {region.drawn_for for region in run(drawing(HALF), size=(512, 256))[0]} == {(512, 256)}
 
 
 def test_the_preview_has_the_editors_colours_and_the_background():

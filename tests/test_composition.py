@@ -1,7 +1,6 @@
 """Features of other packs and of ComfyUI beside ours, each in both orders: every case a real run."""
 
 import inspect
-import json
 from collections.abc import Callable
 from types import MethodType
 
@@ -21,7 +20,6 @@ from rag_pack.rag_sampler.layout import Box, Cell
 from rag_pack.rag_sampler.methods.binding import Binding
 from rag_pack.rag_sampler.methods.refinement import Refinement
 from rag_pack.rag_sampler.regions import Region
-from safetensors.torch import load_file
 from tiny import conditioning, noise_for, sample, schedule
 
 STEPS = 4
@@ -314,22 +312,10 @@ class QuantisedOps(comfy.ops.manual_cast):
             return torch.nn.functional.linear(x, packed.to(x.dtype) / 64, self.bias)
 
 
-def quantised_model():
-    config = json.loads((tiny.GOLDEN / "tiny_flux_config.json").read_text())["comfy_flux"]
-    model_config = comfy.supported_models.Flux(config)
-    model_config.set_inference_dtype(torch.float32, torch.float32)
-    model_config.custom_operations = QuantisedOps
-    model = comfy.model_base.Flux(model_config)
-    weights = load_file(tiny.GOLDEN / "tiny_flux_bfl.safetensors")
-    weights = {key.replace("_norm.scale", "_norm.weight"): value for key, value in weights.items()}
-    model.diffusion_model.load_state_dict(weights)
-    return comfy.model_patcher.ModelPatcher(model.eval(), torch.device("cpu"), torch.device("cpu"))
-
-
 @pytest.mark.feature("layers of a loader's own, quantised", "both")
 def test_quantised_layers(texts, setting):
     """The identities hold on layers of a loader's own, and regions change the picture."""
-    model = quantised_model()
+    model = tiny.load_tiny(QuantisedOps)
     cells = tuple(Region(shape, conditioning(texts, "G0")) for shape, _ in CELLS)
     stock = sample(model, *setting)
     refined = sample(add_spec(model, Refinement(cells, 0.5)), *setting)

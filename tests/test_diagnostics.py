@@ -2,6 +2,7 @@
 
 import logging
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -67,6 +68,50 @@ def test_a_sound_layout_is_not_warned_of(model, texts, setting, caplog):
     patched = add_spec(model, Binding((region(texts, Box(0, 0, 0.5, 1), None),), 2))
     patched = add_spec(patched, Refinement((region(texts, LEFT), region(texts, RIGHT)), 1.0))
     assert warnings_of(caplog, lambda: sample(patched, *setting)) == []
+
+
+def test_a_run_from_a_picture_is_warned_of(model, texts, setting, caplog):
+    """As a detailer and a second pass make it: new noise, at denoise below 1. Another stage of a run is none, nor a
+    schedule that begins below the largest sigma from an empty latent (ddim_uniform)."""
+    prompt, noise, sigmas = setting
+    bound = add_spec(model, Binding((region(texts, Box(0, 0, 0.5, 1)),), 1))
+    refined = add_spec(model, Refinement((region(texts, LEFT), region(texts, RIGHT)), 1.0))
+
+    def found(model, noise, latent):
+        return warnings_of(caplog, lambda: sample(model, prompt, noise, sigmas[3:], latent=latent))
+
+    picture, empty = noise_for(32, 32, seed=1), torch.zeros_like(noise)
+    (told,) = found(bound, noise, picture)
+    assert re.search(
+        "starts from a picture, and Hard Binding builds the whole layout .* or bind_steps 0", told
+    )
+    (told,) = found(refined, noise, picture)
+    assert re.search(
+        "starts from a picture, and Soft .* the MODEL from before Soft Refinement Attention", told
+    )
+    for patched in (bound, refined):
+        assert found(patched, noise, empty) == found(patched, empty, picture) == []
+    unbound = add_spec(model, Binding((region(texts, Box(0, 0, 0.5, 1)),), 0))
+    (told,) = found(unbound, noise, picture)
+    assert "bind_steps 0 and changes nothing" in told
+
+
+@pytest.mark.parametrize(
+    ("drawn_for", "told"),
+    [((256, 256), False), ((250, 262), False), (None, False), ((512, 512), True), ((256, 512), True)],
+)
+def test_a_picture_of_another_size_than_was_drawn_for_is_warned_of(
+    model, texts, setting, caplog, drawn_for, told
+):
+    """As a detailer's crop is."""
+    regions = tuple(replace(region(texts, cell), drawn_for=drawn_for) for cell in (LEFT, RIGHT))
+    for spec in (Binding(regions, 1), Refinement(regions, 1.0)):
+        found = warnings_of(caplog, lambda spec=spec: sample(add_spec(model, spec), *setting))
+        assert len(found) == told
+        assert not told or re.search(
+            rf"drawn for {drawn_for[0]} × {drawn_for[1]} and this picture is 256 × 256; the whole layout .* before {spec.node}$",
+            found[0],
+        )
 
 
 def test_one_line_tells_what_was_done(model, texts, setting, caplog):

@@ -1,14 +1,18 @@
 """LoRA hooks on conditioning: a region's own LoRA in its own region, the negative's, schedules, and what they leave."""
 
 import comfy.hooks
+import comfy.ops
 import pytest
 import torch
+from rag_pack.nodes.patches import RAGHardBinding
 from rag_pack.rag_sampler.engine import add_spec
 from rag_pack.rag_sampler.layout import Box
 from rag_pack.rag_sampler.methods.binding import Binding
 from rag_pack.rag_sampler.methods.refinement import Refinement
 from rag_pack.rag_sampler.regions import Region
-from tiny import basic_guider, cfg_guider, conditioning, noise_for, run, sample, schedule
+from rag_pack.rag_sampler.repaint import NewRegion, repaint
+from rag_pack.rag_sampler.sampling import Settings
+from tiny import basic_guider, cfg_guider, conditioning, load_tiny, noise_for, run, sample, schedule
 
 STEPS = 5
 WHOLE, LEFT, RIGHT = Box(0, 0, 1, 1), Box(0, 0, 0.5, 1), Box(0.5, 0, 0.5, 1)
@@ -101,6 +105,33 @@ def test_a_shared_hook_is_added_once(model, texts, setting):
     twice = add_spec(add_spec(model, Binding(regions, 1)), Binding(regions, 2))
     (patches,) = twice.hook_patches.values()
     assert all(len(entries) == 1 for entries in patches.values())
+
+
+class GGMLOps(comfy.ops.manual_cast):
+    """The layers that a GGUF loader makes: their weights are packed, and ComfyUI cannot patch them while it runs."""
+
+    class Linear(comfy.ops.manual_cast.Linear):
+        pass
+
+
+def test_hooks_on_a_gguf_model_are_refused_at_the_node(model, texts):
+    """With the way out; without hooks the model is as good as any."""
+    packed = load_tiny(GGMLOps)
+    plain = Region(LEFT, conditioning(texts, "H0"), "H0")
+    before = dict(packed.model_options["transformer_options"])
+    with pytest.raises(
+        ValueError, match="Hard Binding: .* those of a GGUF file are packed.*LoraLoaderModelOnly"
+    ):
+        RAGHardBinding.execute(packed, (hooked(texts, "H0", lora(packed), LEFT),), 2, True)
+    assert packed.model_options["transformer_options"] == before and not packed.hook_patches
+    RAGHardBinding.execute(packed, (plain,), 2, True)
+    prior = {"samples": noise_for(16, 24)}
+    new = NewRegion(
+        torch.ones(8, 12, dtype=torch.bool), hooked(texts, "H0", lora(packed), LEFT).conditioning, 1, True
+    )
+    with pytest.raises(ValueError, match="those of a GGUF file are packed"):
+        base = conditioning(texts, "G0")
+        repaint(packed, prior, new, base, base, Settings(1, 2, 1.0, "euler", "simple"))
 
 
 @pytest.mark.feature("LoRA hook with keyframes", "Hard Binding")

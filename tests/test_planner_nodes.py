@@ -14,6 +14,7 @@ def test_a_plan_becomes_boxes_cells_and_a_base_prompt():
     assert (said(binding), said(refinement)) == (["cat", "vase"], ["A grey cat.", "A tall vase."])
     assert [region.shape.edges for region in refinement] == [(0, 0, 0.5, 1), (0.5, 0, 1, 1)]
     assert base == "a cat beside a vase"
+    assert {region.drawn_for for region in (*binding, *refinement)} == {(256, 128)}
     assert preview.shape == (1, 128, 256, 3)
     assert report.startswith("Plan read from JSON object: 2 cells, 2 boxes.")
     assert RAGPlanToRegions.execute(layout, CLIP, 256, 128)[5] == layout

@@ -206,6 +206,7 @@ def test_a_changed_latent_is_never_replayed_from_a_wrong_record(model, texts, re
     with caplog.at_level("INFO"):
         result = paint(model, texts, prior, region, settings)
     assert "repaint without the record of the picture's run: the latent" in caplog.text
+    assert "starts from a picture" not in caplog.text  # it does so on purpose
     assert TRAJECTORY not in result
     assert_only_inside_changed(result, prior, region)
 

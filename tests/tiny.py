@@ -28,11 +28,15 @@ def load_k128():
     )
 
 
-def load_tiny():
-    """The golden network with 16-wide heads, which the loader does not detect, as a MODEL, fp32."""
+def load_tiny(operations=None):
+    """The golden network with 16-wide heads, which the loader does not detect, as a MODEL, fp32.
+
+    operations: layers of a loader's own, as comfy.ops has them.
+    """
     config = json.loads((GOLDEN / "tiny_flux_config.json").read_text())["comfy_flux"]
     model_config = comfy.supported_models.Flux(config)
     model_config.set_inference_dtype(torch.float32, torch.float32)
+    model_config.custom_operations = operations
     model = comfy.model_base.Flux(model_config)
     weights = load_file(GOLDEN / "tiny_flux_bfl.safetensors")
     weights = {key.replace("_norm.scale", "_norm.weight"): value for key, value in weights.items()}

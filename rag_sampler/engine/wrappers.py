@@ -72,11 +72,13 @@ def _outer_sample(executor, noise, latent_image, sampler, sigmas, *args, **kwarg
     guider, log = executor.class_obj, Log()
     options, model = guider.model_options["transformer_options"], guider.model_patcher
     sampling = model.get_model_object("model_sampling")
-    continues = len(sigmas) > 0 and float(sigmas[0]) < 0.9999 * float(sampling.sigma_max) and not noise.any()
-    schedule = Schedule(sigmas, sampling, continues)
     specs = tuple(spec for spec in options[KEY] if spec.changes_anything)
     if specs:
         check_latent(noise, "RAG: the latent")
+    later = len(sigmas) > 0 and float(sigmas[0]) < 0.9999 * float(sampling.sigma_max)
+    fresh, picture = bool(noise.any()), latent_image is not None and bool(latent_image.any())
+    unexpected = later and fresh and picture and not any(spec.expects_picture for spec in specs)
+    schedule = Schedule(sigmas, sampling, continues=later and not fresh, from_picture=unexpected)
     plan = make_plan(model, specs, noise, schedule) if specs else None
     for spec in options[KEY]:
         for message in spec.advice(schedule, options.get("patches", {})):

@@ -32,11 +32,19 @@ def on_prompts(node: str, regions: tuple[Region, ...]) -> Iterator[str]:
 def on_tokens(
     node: str, regions: tuple[Region, ...], tokens: tuple[TokenRegion, ...], picture: Picture
 ) -> Iterator[str]:
-    """Which regions are small, and which masks are stretched to another aspect."""
+    """Which regions are small, which masks are stretched to another aspect, and which layouts to another picture."""
+    whole = picture.in_pixels
+    for wide, high in dict.fromkeys(region.drawn_for for region in regions if region.drawn_for):
+        slack = whole.patch
+        if abs(wide - whole.width) >= slack or abs(high - whole.height) >= slack:
+            yield (
+                f"{node}: the regions were drawn for {wide} × {high} and this picture is {whole.width} × {whole.height}; "
+                f"the whole layout is spread over it. In a detailer, a crop or a tile use the MODEL from before {node}"
+            )
     for number, region in enumerate(regions, 1):
         if not isinstance(region.shape, Mask):
             continue
-        (high, wide), whole = region.shape.pixels.shape, picture.in_pixels
+        high, wide = region.shape.pixels.shape
         if abs(high * whole.width / (wide * whole.height) - 1) > ASPECT_SLACK:
             yield (
                 f"{node}: the mask of {describe(number, regions)} is {wide} × {high} and the picture {whole.width} × "

@@ -69,6 +69,11 @@ class AttentionMethod(Spec):
 
     def advice(self, schedule: Schedule, patches: dict[str, list]) -> Iterator[str]:
         yield from advice.on_prompts(self.node, self.regions)
+        if schedule.from_picture and self.changes_anything:
+            yield (
+                f"this run starts from a picture, and {self.node} spreads the whole layout over it. That is right for all "
+                f"of the picture; in a detailer, a crop or a tile use the MODEL from before {self.node}"
+            )
         output_patches = patches.get("attn1_output_patch", ())
         if any("NAGuidance" in getattr(patch, "__qualname__", "") for patch in output_patches):
             yield (

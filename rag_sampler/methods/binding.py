@@ -76,12 +76,21 @@ class Binding(Spec):
     def changes_anything(self) -> bool:
         return self.steps > 0
 
+    def check(self, model) -> None:
+        lora_hooks.check(model, self.hooks())
+
     def hooks(self) -> list:
         return lora_hooks.of_regions(self.regions, self.node)
 
     def advice(self, schedule: Schedule, patches: dict[str, list]) -> Iterator[str]:
         if schedule.continues:
             return
+        if schedule.from_picture and self.steps > 0:
+            yield (
+                f"this run starts from a picture, and {self.node} builds the whole layout into it anew; in a detailer, a "
+                f"crop or a tile that squeezes all of it in there. For those and for second passes use the MODEL from "
+                f"before {self.node}, or bind_steps 0"
+            )
         steps, usual = schedule.steps, max(1, int(schedule.steps * USUAL_SHARE))
         if self.steps == 0:
             yield f"{self.node} has bind_steps 0 and changes nothing"

@@ -29,6 +29,16 @@ def of_conditioning(conditioning: list) -> list:
     return [h for _, options in conditioning if options.get("hooks") for h in options["hooks"].hooks]
 
 
+def check(model, hooks: list) -> None:
+    """Raise ValueError where ComfyUI could not patch the model's weights for these hooks."""
+    if hooks and any("GGML" in type(module).__qualname__ for module in model.model.modules()):
+        raise ValueError(
+            "a region's LoRA hooks change weights while the model runs, and those of a GGUF file are packed, so that "
+            "ComfyUI cannot change them: load the model from a safetensors file, or the LoRA for the whole picture "
+            "(LoraLoaderModelOnly before this node)"
+        )
+
+
 def register(model, hooks: list) -> None:
     """Make the hooks known to a MODEL clone, each once. Its weights are the same as before: ComfyUI need not load
     them anew, and the record of a run with it is valid for the MODEL that it is a clone of."""

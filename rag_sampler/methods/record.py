@@ -90,6 +90,13 @@ class Recorder(Spec):
         return "recorded for Repaint"
 
 
+class FromPicture(Spec):
+    """Marks a run that Repaint starts from a picture, where its advice for second passes is out of place."""
+
+    regions = ()
+    expects_picture = True
+
+
 @dataclass(frozen=True, eq=False)
 class Replay(Spec):
     """Replays a trajectory from an evaluation on.

@@ -36,10 +36,12 @@ class Spec:
     """What one node asks of the engine; immutable, and shared by all runs of its MODEL.
 
     node, method: how messages call the node and what it does. regions: the regions it brings, if any.
+    expects_picture: whether its runs are meant to start from a picture.
     """
 
     node = ""
     method = ""
+    expects_picture = False
 
     @property
     def changes_anything(self) -> bool:

@@ -256,17 +256,22 @@ def test_a_packs_own_forward_is_named_where_it_fails(model, texts, setting, monk
         sample(patched, *setting)
 
 
-def test_a_packs_own_forward_without_comfyuis_hooks_is_named(model, texts, setting, monkeypatch):
-    """As Fluxtapoz has it, whose class stays on the loaded model."""
+def test_a_packs_own_forward_without_comfyuis_hooks_is_named(model, texts, setting, monkeypatch, caplog):
+    """As Fluxtapoz has it, whose class stays on the loaded model; Hard Binding binds latents there, and says so."""
 
     def forward(network, *args, transformer_options, **kwargs):
         return type(network).forward_orig(network, *args, transformer_options={}, **kwargs)
 
     monkeypatch.setattr(forward, "__module__", "C:\\comfyui\\custom_nodes\\Own.flux")
-    patched = add_spec(model, Refinement(regional_cells(texts), 1.0))
-    patched.add_object_patch("diffusion_model.forward_orig", MethodType(forward, model.model.diffusion_model))
+    changed = model.clone()
+    changed.add_object_patch("diffusion_model.forward_orig", MethodType(forward, model.model.diffusion_model))
     with pytest.raises(RuntimeError, match="had no effect: .*ComfyUI's forward but one of Own"):
-        sample(patched, *setting)
+        sample(add_spec(changed, Refinement(regional_cells(texts), 1.0)), *setting)
+    with caplog.at_level("INFO"):
+        sample(
+            add_spec(changed, Binding((Region(BOXES[0][0], conditioning(texts, "H0"), "a"),), 1)), *setting
+        )
+    assert "features are not bound" in caplog.text and "bound at 1 of 4 steps without features" in caplog.text
 
 
 TILE = 16, 16

@@ -170,6 +170,7 @@ class Evaluation:
         conds = [None if c is None else lora_hooks.sort(c, base) for c in conds]
         predictions = self._call(conds, x, Step(plan, self.log, parts=parts, is_main=False))
         if any(not recording.states for recording in recordings):
+            self.log.unseen = True
             self.log.warn(
                 "features are not bound: the model's blocks bypass ComfyUI's hooks; latents are bound"
             )

@@ -11,6 +11,11 @@ import torch
 FORWARDS = ("forward", "_forward", "forward_orig")
 """What packs replace on a network: a method, or its whole class."""
 
+REMEDY = (
+    "Remove its node; where the workflow has none, it has changed the loaded model for good: unload the models or restart "
+    "ComfyUI, so that the model is loaded anew"
+)
+
 
 def pack_of(network) -> str:
     """The pack whose forward a network runs; empty where that is ComfyUI's."""
@@ -35,6 +40,5 @@ def named(network) -> Iterator[None]:
             raise
         raise RuntimeError(
             f"RAG: this model does not run ComfyUI's forward but one of {pack}, which fails beside regions "
-            f"({type(error).__name__}: {error}). Remove its node; where the workflow has none, it has changed the "
-            f"loaded model for good: unload the models or restart ComfyUI, so that the model is loaded anew"
+            f"({type(error).__name__}: {error}). {REMEDY}"
         ) from error

@@ -136,12 +136,13 @@ def _check_hits(step: Step, program: Program) -> None:
 def no_effect(guided: Guided, network: Network) -> RuntimeError:
     """The error of a method of which no attention call was seen."""
     pack = foreign.pack_of(network.module)
-    cause = (
-        f"this model does not run ComfyUI's forward but one of {pack}"
-        if pack
-        else "a loader such as nunchaku, or a pack that replaces the blocks or adds tokens of its own"
+    cause, remedy = (
+        "a loader such as nunchaku, or a pack that replaces the blocks",
+        "Use a stock or GGUF loader",
     )
+    if pack:
+        cause, remedy = f"it does not run ComfyUI's forward but one of {pack}", foreign.REMEDY
     return RuntimeError(
         f"{guided.spec.method} had no effect: the attention of this model does not pass through ComfyUI's attention "
-        f"hook ({cause}). Use a stock or GGUF loader, or remove the {guided.spec.method}; Hard Binding works either way"
+        f"hook ({cause}). {remedy}, or remove the {guided.spec.method}; Hard Binding works either way"
     )

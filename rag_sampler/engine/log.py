@@ -19,7 +19,7 @@ class Log:
     """One run so far.
 
     evaluations: of the model; reached: whether they went through our batch of conditions.
-    bound_steps: the steps at which each region was bound.
+    bound_steps: the steps at which each region was bound; unseen: whether no block showed its states to be bound.
     guiding: attention methods that should have worked; hits: blocks in which each did; streams: image streams it used.
     cost, plain_cost: of the forwards, and of the run without regions (cost.py).
     """
@@ -27,6 +27,7 @@ class Log:
     evaluations: int = 0
     reached: bool = False
     bound_steps: dict[BoundRegion, set[int]] = field(default_factory=lambda: defaultdict(set))
+    unseen: bool = False
     guiding: set[Guided] = field(default_factory=set)
     hits: dict[Guided, int] = field(default_factory=lambda: defaultdict(int))
     streams: dict[Guided, int] = field(default_factory=lambda: defaultdict(int))

@@ -132,7 +132,7 @@ class Binding(Spec):
         return (
             f"{len(layer.bound)} regions ({share:.0%} of the tokens) bound at {steps} of {setting.schedule.steps} steps "
             f"{f'({asked} were asked for) ' if steps < asked else ''}"
-            f"{'with' if layer.bound[0].features else 'without'} features"
+            f"{'with' if layer.bound[0].features and not log.unseen else 'without'} features"
         )
 
 

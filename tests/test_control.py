@@ -280,6 +280,7 @@ class Masked(comfy.controlnet.ControlNet):
         return merged
 
 
+@pytest.mark.feature("ControlNet with a mask of its own, on the base prompt", "Hard Binding")
 @pytest.mark.parametrize("size", [(128, 192), (64, 96)])
 @pytest.mark.parametrize("where", ["itself", "a keyframe", "weights", "weights of a keyframe"])
 def test_a_mask_of_the_controls_own_is_cropped_with_the_hint(model, texts, setting, controls, where, size):

@@ -24,11 +24,15 @@ def direct_forward(
     guidance: Tensor,
     cells: list[Tensor],
     delta: float,
+    strengths: list[float] | None = None,
 ) -> Tensor:
     """The velocity of a FLUX network under Soft Refinement, [B, C, H, W].
 
     context: the base text [B, T, C]; texts: one for each cell; cells: image token numbers that tile the picture.
+    strengths: of each cell, the share of its own result on the second image stream; None is 1 everywhere.
     """
+    strengths = strengths or [1.0] * len(cells)
+    shares = [delta * strength for strength in strengths]
     image, image_ids = network.process_img(x)
     vec = network.time_in(timestep_embedding(timestep, 256).to(image.dtype))
     if network.params.guidance_embed:
@@ -38,10 +42,12 @@ def direct_forward(
     positions = [_positions(network, image_ids, stream) for stream in streams]
     image = network.img_in(image)
     for block in network.double_blocks:
-        image, streams = _double(block, image, streams, vec, positions, cells, delta)
+        image, streams = _double(block, image, streams, vec, positions, cells, shares)
     regional = image.clone()
     for block in network.single_blocks:
-        image, regional, streams = _single(block, image, regional, streams, vec, positions, cells, delta)
+        image, regional, streams = _single(
+            block, image, regional, streams, vec, positions, cells, shares, strengths
+        )
     out = network.final_layer(image, vec)
     p, (height, width) = network.patch_size, x.shape[-2:]
     out = out.unflatten(1, (-(-height // p), -(-width // p))).unflatten(3, (-1, p, p))
@@ -63,15 +69,15 @@ def _modulated(x: Tensor, norm: Callable, modulation) -> Tensor:
     return norm(x) * (1 + modulation.scale) + modulation.shift
 
 
-def _mosaic(base: Tensor, regional: list[Tensor], cells: list[Tensor], delta: float) -> Tensor:
-    """(1 - delta) · base + delta · the regional result of each cell's own text, [B, tokens, C]."""
+def _mosaic(base: Tensor, regional: list[Tensor], cells: list[Tensor], shares: list[float]) -> Tensor:
+    """(1 - share) · base + share · the regional result of each cell's own text, [B, tokens, C]."""
     whole = base.clone()
-    for part, cell in zip(regional, cells, strict=True):
-        whole[:, cell] = part[:, cell]
-    return torch.lerp(base, whole, delta)
+    for part, cell, share in zip(regional, cells, shares, strict=True):
+        whole[:, cell] = torch.lerp(base[:, cell], part[:, cell], share)
+    return whole
 
 
-def _double(block, image, streams, vec, positions, cells, delta):
+def _double(block, image, streams, vec, positions, cells, shares):
     image_1, image_2 = block.img_mod(vec)
     text_1, text_2 = block.txt_mod(vec)
     image_qkv = _heads(
@@ -90,30 +96,36 @@ def _double(block, image, streams, vec, positions, cells, delta):
         stream = stream + text_2.gate * block.txt_mlp(_modulated(stream, block.txt_norm2, text_2))
         grown.append(stream)
         on_image.append(result[:, tokens:])
-    mixed = _mosaic(on_image[0], on_image[1:], cells, delta)
+    mixed = _mosaic(on_image[0], on_image[1:], cells, shares)
     image = image + image_1.gate * block.img_attn.proj(mixed)
     image = image + image_2.gate * block.img_mlp(_modulated(image, block.img_norm2, image_2))
     return image, grown
 
 
-def _single(block, image, regional, streams, vec, positions, cells, delta):
+def _single(block, image, regional, streams, vec, positions, cells, shares, strengths):
     modulation, _ = block.modulation(vec)
-    results = []
-    for number, (stream, pe) in enumerate(zip(streams, positions, strict=True)):
-        whole = torch.cat((stream, image if number == 0 else regional), 1)
+
+    def read(stream: Tensor, image: Tensor, pe: Tensor) -> tuple[int, Tensor, Tensor]:
+        whole = torch.cat((stream, image), 1)
         projected = block.linear1(_modulated(whole, block.pre_norm, modulation))
         qkv, mlp = projected.split((3 * block.hidden_size, block.mlp_hidden_dim_first), -1)
         q, k, v = _heads(qkv, block.num_heads, block.norm)
-        results.append((stream.shape[1], attention(q, k, v, pe=pe), block.mlp_act(mlp)))
+        return stream.shape[1], attention(q, k, v, pe=pe), block.mlp_act(mlp)
 
     def grow(state: Tensor, attended: Tensor, mlp: Tensor) -> Tensor:
         return state + modulation.gate * block.linear2(torch.cat((attended, mlp), 2))
 
-    on_image = [result[:, tokens:] for tokens, result, _ in results]
-    tokens, _, base_mlp = results[0]
-    new_image = grow(image, _mosaic(on_image[0], on_image[1:], cells, delta), base_mlp[:, tokens:])
+    results = [
+        read(stream, regional if number else image, pe)
+        for number, (stream, pe) in enumerate(zip(streams, positions, strict=True))
+    ]
+    tokens, base, base_mlp = results[0]
+    on_image = [result[:, tokens:] for tokens, result, _ in results[1:]]
+    under = base if min(strengths) == 1 else read(streams[0], regional, positions[0])[1]
+    new_image = grow(image, _mosaic(base[:, tokens:], on_image, cells, shares), base_mlp[:, tokens:])
+    mixed = _mosaic(under[:, tokens:], on_image, cells, strengths)
     tokens, _, regional_mlp = results[1]
-    new_regional = grow(regional, _mosaic(on_image[0], on_image[1:], cells, 1.0), regional_mlp[:, tokens:])
+    new_regional = grow(regional, mixed, regional_mlp[:, tokens:])
     grown = [
         grow(stream, result[:, :tokens], mlp[:, :tokens])
         for stream, (tokens, result, mlp) in zip(streams, results, strict=True)

@@ -55,8 +55,8 @@ def region_mask(regions: tuple[Region, ...], width: int, height: int, number: in
 
 
 def draw_layout(regions: tuple[Region, ...], width: int, height: int, image: Tensor | None = None) -> Tensor:
-    """A picture of the layout, [1, height, width, 3]: numbered, coloured regions with their prompts and their
-    share of the picture's tokens; what several regions cover is hatched.
+    """A picture of the layout, [1, height, width, 3]: numbered, coloured regions with their prompts, their share of
+    the picture's tokens and their strength; what several regions cover is hatched.
 
     image: [B, h, w, 3], the first of which lies under the layout, fitted to width × height.
     """
@@ -78,7 +78,7 @@ def draw_layout(regions: tuple[Region, ...], width: int, height: int, image: Ten
             picture,
             f"{number}",
             tint,
-            each.count / whole.tokens,
+            _told(each.count / whole.tokens, region.strength),
             region.text or "",
             (columns.start, rows.start, columns.stop, rows.stop),
             taken,
@@ -145,25 +145,29 @@ def _eroded(inside: Tensor, pixels: int) -> Tensor:
     return inside
 
 
+def _told(share: float, strength: float) -> str:
+    """Share of the picture and strength, "25% · 0.6"; a strength of 1 is not told."""
+    return (f"{share:.0%}" if share >= 0.01 else "<1%") + (f" · {strength:g}" if strength < 1 else "")
+
+
 def _label(
     picture: Image.Image,
     number: str,
     tint: Color,
-    share: float,
+    told: str,
     text: str,
     box: tuple[int, int, int, int],
     taken: list[tuple[float, ...]],
 ) -> None:
-    """Write a region's number, share of the picture and prompt on a dark plate in its upper left corner, or below
+    """Write a region's number, what is told of it and its prompt on a dark plate in its upper left corner, or below
     the plates that have taken that place."""
     left, top, right, bottom = box
     size = max(10, min(30, min(picture.size) // 30, (right - left) // 5, (bottom - top) // 3))
     font, pad, line = _font(size, text), max(2, size // 4), size + size // 3
     badge = font.getlength(number) + 2 * pad
-    written = f"{share:.0%}" if share >= 0.01 else "<1%"
-    head = badge + font.getlength(written) + 2 * pad
+    head = badge + font.getlength(told) + 2 * pad
     if head > right - left:
-        written, head = "", badge
+        told, head = "", badge
     while top + 2 * line < bottom and any(
         left < x1 and left + head > x0 and top < y1 and top + line > y0 for x0, y0, x1, y1 in taken
     ):
@@ -176,7 +180,7 @@ def _label(
     draw.rectangle(plate, fill=(0, 0, 0, 150))
     draw.rectangle((left, top, left + badge, top + line), fill=tint)
     draw.text((left + pad, top + line / 2), number, ink(tint), font, anchor="lm")
-    draw.text((left + badge + pad, top + line / 2), written, (255, 255, 255), font, anchor="lm")
+    draw.text((left + badge + pad, top + line / 2), told, (255, 255, 255), font, anchor="lm")
     for row, words in enumerate(lines, 1):
         place = (left + pad, top + (row + 0.5) * line)
         draw.text(place, words, (255, 255, 255), font, anchor="lm")

@@ -28,6 +28,7 @@ class Region:
     text: the prompt, for previews and messages; None when a conditioning was connected.
     color: "#rrggbb" for previews; empty for that of its place in the list.
     drawn_for: width and height in pixels of the picture that it was drawn for; None where nobody said.
+    strength: share of its own result in attention methods, 0..1.
     """
 
     shape: Box | Cell | Mask
@@ -35,6 +36,7 @@ class Region:
     text: str | None = None
     color: str = ""
     drawn_for: tuple[int, int] | None = None
+    strength: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +84,14 @@ def describe(number: int, regions: tuple[Region, ...]) -> str:
     text = regions[number - 1].text or ""
     short = text if len(text) <= 40 else text[:37] + "..."
     return f"region {number} of {len(regions)}" + (f' ("{short}")' if text else "")
+
+
+def told_strengths(regions: tuple[Region, ...]) -> str:
+    """How messages go on about the strengths, ' and strengths 1, 0.6'; empty where all are 1."""
+    strengths = [region.strength for region in regions]
+    if all(strength == 1 for strength in strengths):
+        return ""
+    return f" and strengths {', '.join(f'{strength:g}' for strength in strengths)}"
 
 
 _ALL_THE_TIME = {"start_percent": 0.0, "end_percent": 1.0}

@@ -32,12 +32,13 @@ def masked(q, k, v, pairs) -> torch.Tensor:
     return out
 
 
-def program(texts=TEXTS, cells=CELLS, uncovered=UNCOVERED, delta=1.0, forked=False) -> Program:
-    masks = [None] * len(cells)
-    return Program(
-        texts, TOKENS, lambda kind, number: reads(cells, uncovered, masks, delta, forked),
-        "single_block" if forked else None,
-    )  # fmt: skip
+def program(
+    texts=TEXTS, cells=CELLS, uncovered=UNCOVERED, delta=1.0, forked=False, strengths=(1.0, 1.0)
+) -> Program:
+    shares = {FORK: strengths} if forked else {}
+    shares[IMAGE] = tuple(delta * strength for strength in strengths)
+    found = reads(cells, uncovered, [None] * len(cells), shares)
+    return Program(texts, TOKENS, lambda kind, number: found, "single_block" if forked else None)
 
 
 def regional(q, k, v, program: Program, mask=None) -> torch.Tensor:
@@ -46,7 +47,7 @@ def regional(q, k, v, program: Program, mask=None) -> torch.Tensor:
     return run_reads(attend, q, k, v, program.sequence(kind), program.reads(kind, 0), mask)
 
 
-def expected(q, k, v, program: Program, cells, uncovered, delta) -> torch.Tensor:
+def expected(q, k, v, program: Program, cells, uncovered, delta, strengths=(1.0, 1.0)) -> torch.Tensor:
     """The method's equations, row by row."""
     sequence = program.sequence("single_block")
     texts = [range(*sequence.where(r).indices(q.shape[2])) for r in range(len(program.texts))]
@@ -55,27 +56,29 @@ def expected(q, k, v, program: Program, cells, uncovered, delta) -> torch.Tensor
     base = masked(q, k, v, {row: [*texts[0], *main] for row in [*texts[0], *main]})
     out = base.clone()
     if sequence.forked:
-        out += masked(q, k, v, {guided[int(i)]: [*texts[0], *guided] for i in uncovered})
-    for text, cell in zip(texts[1:], cells, strict=True):
+        out += masked(q, k, v, {row: [*texts[0], *guided] for row in guided})
+    for text, cell, strength in zip(texts[1:], cells, strengths, strict=True):
         rows = [guided[int(i)] for i in cell]
         result = masked(q, k, v, {row: [*text, *guided] for row in [*text, *rows]})
         out[:, :, list(text)] = result[:, :, list(text)]
         if sequence.forked:
-            out[:, :, rows] = result[:, :, rows]
+            out[:, :, rows] = strength * result[:, :, rows] + (1 - strength) * out[:, :, rows]
+        share = delta * strength
         for i, row in zip(cell, rows, strict=True):
             target = main[int(i)]
-            out[:, :, target] = delta * result[:, :, row] + (1 - delta) * base[:, :, target]
+            out[:, :, target] = share * result[:, :, row] + (1 - share) * base[:, :, target]
     return out
 
 
 @pytest.mark.parametrize("delta", [0.25, 1.0])
+@pytest.mark.parametrize("strengths", [(1.0, 1.0), (1.0, 0.75)], ids=["equal", "one is weaker"])
 @pytest.mark.parametrize("forked", [False, True])
 @pytest.mark.parametrize("cells", [(CELLS, UNCOVERED), (COVERED, NONE)], ids=["some tokens free", "covered"])
-def test_equals_masked_softmax(delta, forked, cells):
-    found = program(TEXTS, *cells, delta, forked)
+def test_equals_masked_softmax(delta, strengths, forked, cells):
+    found = program(TEXTS, *cells, delta, forked, strengths)
     q, k, v = random_qkv(found.sequence("single_block").tokens)
-    out, right = regional(q, k, v, found), expected(q, k, v, found, *cells, delta)
-    if delta == 1 and len(cells[1]) == 0:  # nobody reads text_0 then, and it is not computed
+    out, right = regional(q, k, v, found), expected(q, k, v, found, *cells, delta, strengths)
+    if delta == min(strengths) == 1 and len(cells[1]) == 0:  # nobody reads text_0 then, and it is not computed
         out, right = out[:, :, TEXTS[0] :], right[:, :, TEXTS[0] :]
     torch.testing.assert_close(out, right, rtol=0, atol=1e-12)
 

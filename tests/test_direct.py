@@ -28,8 +28,9 @@ def random_ratio(chance: random.Random) -> str:
     return ";".join(",".join([value(), *(value() for _ in range(chance.randint(1, 3)))]) for _ in range(rows))
 
 
+@pytest.mark.parametrize("strengths", [(1.0,), (1.0, 0.3, 0.7)], ids=["whole", "weaker regions"])
 @pytest.mark.parametrize("seed", range(12))
-def test_equals_the_direct_implementation(model, texts, seed):
+def test_equals_the_direct_implementation(model, texts, seed, strengths):
     chance = random.Random(seed)
     while True:
         cells, size = (
@@ -42,7 +43,11 @@ def test_equals_the_direct_implementation(model, texts, seed):
     delta = chance.choice([0.1, 0.3, 0.6, 1.0])
     keys = [f"{chance.choice('SHGR')}{chance.randint(0, 1)}" for _ in cells]
     keys = [{"G0": "S2", "R0": "S3"}.get(key, key) for key in keys]
-    regions = tuple(Region(cell, conditioning(texts, key)) for cell, key in zip(cells, keys, strict=True))
+    strengths = [chance.choice(strengths) for _ in cells]
+    regions = tuple(
+        Region(cell, conditioning(texts, key), strength=strength)
+        for cell, key, strength in zip(cells, keys, strengths, strict=True)
+    )
     base, noise, sigmas = (
         conditioning(texts, "G0", guidance=4.0),
         noise_for(*size, seed=seed),
@@ -58,7 +63,7 @@ def test_equals_the_direct_implementation(model, texts, seed):
         x, t, c = args["input"], args["timestep"], args["c"]
         velocity = direct_forward(
             model.model.diffusion_model, x, t, c["c_crossattn"], [texts[f"t5.{key}"] for key in keys], c["y"],
-            c["guidance"], indices, delta,
+            c["guidance"], indices, delta, strengths,
         )  # fmt: skip
         return x - velocity * t[:, None, None, None]
 

@@ -101,6 +101,12 @@ class Binding(Spec):
                 f"{self.node} binds {self.steps} of {steps} steps, more than a quarter: regions may look pasted in; "
                 f"bind_steps {usual} is usually enough"
             )
+        weak = [f"{number}" for number, region in enumerate(self.regions, 1) if region.strength < 1]
+        if weak:
+            yield (
+                f"{self.node} binds regions whole; the strength of region {', '.join(weak)} counts in attention "
+                f"methods alone"
+            )
         yield from advice.on_prompts(self.node, self.regions)
 
     def lay_out(self, setting: Setting) -> Layer:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ..attention.reads import FORK, IMAGE, Part, Program, Query, Read, own
-from ..regions import Region, describe, guided_tokens
+from ..regions import Region, describe, guided_tokens, told_strengths
 from ..schedule import Schedule, Window
 from . import advice
 from .attention_method import AttentionMethod, disjoint, mask_rows
@@ -47,27 +47,42 @@ class Refinement(AttentionMethod):
         self.check_fields()
 
     @property
+    def shares(self) -> tuple[float, ...]:
+        """Of each region, how much of its cell's result is its own."""
+        return tuple(self.delta * region.strength for region in self.regions)
+
+    @property
     def changes_anything(self) -> bool:
-        return self.delta > 0
+        return any(self.shares)
+
+    @property
+    def settings(self) -> str:
+        """How messages tell what it was set to."""
+        return f"delta {self.delta:g}{told_strengths(self.regions)}"
 
     def advice(self, schedule: Schedule, patches: dict[str, list]) -> Iterator[str]:
-        if self.delta == 0:
-            yield f"{self.node} has delta 0 and changes nothing"
+        if not self.changes_anything:
+            yield f"{self.node} has {self.settings} and changes nothing"
         yield from super().advice(schedule, patches)
 
     def lay_out(self, setting: Setting) -> Layer:
+        """A region without a share leaves its cell to the base result, as if it were not there."""
         picture, regions = setting.picture, guided_tokens(self.regions, setting.picture)
         cells, uncovered = disjoint(regions, picture)
-        masks = tuple(
-            mask_rows(region, cell, picture) for region, cell in zip(self.regions, cells, strict=True)
-        )
-        window = setting.schedule.between(self.start_percent, self.end_percent)
         told = advice.on_tokens(self.node, self.regions, regions, picture), self._on_cells(cells, uncovered)
-        return Layer(
+        found = list(zip(self.regions, cells, self.shares, strict=True))
+        free = [cell for _, cell, share in found if share == 0]
+        found = [each for each in found if each[2] > 0]
+        refined = Refined(
             self,
-            guided=Refined(self, window, cells, uncovered, masks),
-            advice=tuple(message for messages in told for message in messages),
+            setting.schedule.between(self.start_percent, self.end_percent),
+            tuple(region for region, _, _ in found),
+            tuple(cell for _, cell, _ in found),
+            tuple(share for _, _, share in found),
+            torch.cat((uncovered, *free)).sort().values,
+            tuple(mask_rows(region, cell, picture) for region, cell, _ in found),
         )
+        return Layer(self, guided=refined, advice=tuple(message for messages in told for message in messages))
 
     def _on_cells(self, cells: tuple[Tensor, ...], uncovered: Tensor) -> Iterator[str]:
         """What the cells tell once overlaps are settled."""
@@ -84,29 +99,32 @@ class Refinement(AttentionMethod):
     def report(self, layer: Layer, setting: Setting, log) -> str:
         cells = layer.guided.cells
         return (
-            f"{len(cells)} cells ({sum(map(len, cells)) / setting.picture.tokens:.0%} of the tokens) refined with delta "
-            f"{self.delta:g} in {log.hits[layer.guided]} of {setting.network.layers} blocks, "
+            f"{len(cells)} cells ({sum(map(len, cells)) / setting.picture.tokens:.0%} of the tokens) refined with "
+            f"{self.settings} in {log.hits[layer.guided]} of {setting.network.layers} blocks, "
             f"{log.streams[layer.guided]} image streams"
         )
 
 
 @dataclass(frozen=True, eq=False)
 class Refined:
-    """A refinement laid out on the tokens of one picture.
+    """A refinement laid out on the tokens of one picture, without the regions that have no share.
 
     cells: image token numbers of each region, disjoint; uncovered: those of no region.
+    shares: of each region, how much of its cell's result is its own, above 0.
     masks: attention masks [T_r + n_r, T_r + image] that regions bring (Redux with attn_bias), additive; or None.
     """
 
     spec: Refinement
     window: Window
+    regions: tuple[Region, ...]
     cells: tuple[Tensor, ...]
+    shares: tuple[float, ...]
     uncovered: Tensor
     masks: tuple[Tensor | None, ...]
 
     @property
     def texts(self) -> tuple[Tensor, ...]:
-        return self.spec.texts
+        return tuple(region.conditioning[0][0] for region in self.regions)
 
     @property
     def unread(self) -> bool:
@@ -115,9 +133,10 @@ class Refined:
         attention reads, inside it is replaced with the prediction. One stream, into whose single blocks nothing is
         pasted, computes the same.
         """
-        return self.spec.delta == 1 and len(self.uncovered) == 0
+        return len(based(self.cells, self.shares, self.uncovered)) == 0
 
     def forks(self, pasted: bool) -> bool:
+        """At delta 1 both streams are the same, whatever the strengths, until states are pasted into one."""
         return self.spec.published if self.spec.delta < 1 else pasted and not self.unread
 
     def program(
@@ -130,18 +149,28 @@ class Refined:
         masks = [
             mask if mask is None else pad(mask, (0, references)).to(device, dtype) for mask in self.masks
         ]
-        delta = self.spec.delta
-        of_kind = {forked: reads(cells, uncovered, masks, delta, forked) for forked in (False, True)}
+        mixed = {IMAGE: self.shares}
+        strengths = tuple(region.strength for region in self.regions)
+        one, two = (reads(cells, uncovered, masks, shares) for shares in (mixed, {FORK: strengths, **mixed}))
         return Program(
-            (base if delta < 1 or len(uncovered) else 0, *texts),
+            (base if len(based(cells, self.shares, uncovered)) else 0, *texts),
             picture + references,
-            lambda kind, number: of_kind[kind == fork],
+            lambda kind, number: two if kind == fork else one,
             fork,
         )
 
 
+def based(cells: Sequence[Tensor], shares: Sequence[float], uncovered: Tensor) -> Tensor:
+    """The image tokens that the base result is a part of: those of no region, and where a share is below 1."""
+    mixed = [cell for cell, share in zip(cells, shares, strict=True) if share < 1]
+    return torch.cat((uncovered, *mixed))
+
+
 def reads(
-    cells: Sequence[Tensor], uncovered: Tensor, masks: Sequence[Tensor | None], delta: float, forked: bool
+    cells: Sequence[Tensor],
+    uncovered: Tensor,
+    masks: Sequence[Tensor | None],
+    shares: dict[str, Sequence[float]],
 ) -> tuple[Read, ...]:
     """Who reads whom in one block:
 
@@ -149,15 +178,17 @@ def reads(
         image token of region r    reads  text r + image    -> regional result
         image token                reads  text 0 + image    -> base result
 
-    image result = delta · regional + (1 - delta) · base; outside all regions it is the base result. Where there is
-    a second image stream, the regional attention reads it, and it takes the regional result alone.
+    image result = share · regional + (1 - share) · base; outside all regions it is the base result.
+    shares: of each region, on each image stream: delta · strength on IMAGE. Where there is a FORK, the regional
+    attention reads that; its shares are the strengths, so that at strength 1 it takes the regional result alone.
     """
-    guided, found = FORK if forked else IMAGE, []
-    if forked and len(uncovered):
-        found.append(Read((own(FORK, uncovered),), (Part(0), Part(FORK))))
-    if delta < 1 or len(uncovered):
-        found.append(Read((own(0), own(IMAGE, None if delta < 1 else uncovered)), (Part(0), Part(IMAGE))))
-    to = ((FORK, 1.0), (IMAGE, delta)) if forked else ((IMAGE, delta),)
+    guided, image, found = FORK if FORK in shares else IMAGE, len(uncovered) + sum(map(len, cells)), []
+    for stream, of in shares.items():
+        if len(rows := based(cells, of, uncovered)):
+            asked = own(stream, rows if len(rows) < image else None)
+            text = (own(0),) if stream == IMAGE else ()
+            found.append(Read((*text, asked), (Part(0), Part(stream))))
     for text, (cell, mask) in enumerate(zip(cells, masks, strict=True), 1):
+        to = tuple((stream, of[text - 1]) for stream, of in shares.items())
         found.append(Read((own(text), Query(Part(guided, cell), to)), (Part(text), Part(guided)), mask))
     return tuple(found)

@@ -1,0 +1,111 @@
+"""A region's strength: what it does to the picture, and where it is told."""
+
+import logging
+from dataclasses import replace
+
+import pytest
+import torch
+from rag_pack.nodes.layout import RAGLayoutPreview
+from rag_pack.rag_sampler import preview
+from rag_pack.rag_sampler.engine import add_spec
+from rag_pack.rag_sampler.layout import Box, Cell
+from rag_pack.rag_sampler.methods.binding import Binding
+from rag_pack.rag_sampler.methods.refinement import Refinement
+from rag_pack.rag_sampler.regions import Region
+from tiny import conditioning, noise_for, sample, schedule
+
+LEFT, RIGHT = Cell(0, 0, 0.5, 1), Cell(0.5, 0, 1, 1)
+
+
+@pytest.fixture
+def setting(model, texts):
+    return conditioning(texts, "G0"), noise_for(16, 24), schedule(model, 4)
+
+
+@pytest.fixture
+def halves(texts) -> tuple[Region, ...]:
+    return Region(LEFT, conditioning(texts, "S0"), "left"), Region(RIGHT, conditioning(texts, "S1"), "right")
+
+
+def weaker(regions: tuple[Region, ...], *strengths: float) -> tuple[Region, ...]:
+    return tuple(replace(region, strength=s) for region, s in zip(regions, strengths, strict=True))
+
+
+@pytest.mark.parametrize(("delta", "published"), [(0.5, True), (0.5, False), (1.0, True)])
+@pytest.mark.parametrize("bound", [False, True], ids=["", "beside a bound box"])
+def test_a_region_of_strength_0_is_not_there(model, texts, setting, halves, delta, published, bound):
+    """To the bit, in both image streams."""
+    if bound:
+        model = add_spec(model, Binding((Region(Box(0.2, 0.2, 0.5, 0.5), conditioning(texts, "H0")),), 2))
+    runs = [
+        sample(add_spec(model, Refinement(regions, delta, published=published)), *setting)
+        for regions in (weaker(halves, 1.0, 0.0), halves[:1], halves)
+    ]
+    assert torch.equal(runs[0], runs[1])
+    assert (runs[0] - runs[2]).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize(("delta", "published"), [(0.5, True), (1.0, True)])
+def test_a_small_strength_is_near_to_none(model, setting, halves, delta, published):
+    """The limit at 0 is the run at 0, in both image streams."""
+    near, without, half = (
+        sample(
+            add_spec(model, Refinement(weaker(halves, 1.0, strength), delta, published=published)), *setting
+        )
+        for strength in (1e-4, 0.0, 0.5)
+    )
+    assert (near - without).abs().max() < 1e-3 < 1e-2 < (half - without).abs().max()
+
+
+def test_strength_0_everywhere_is_the_stock_run(model, setting, halves, caplog):
+    refined = sample(add_spec(model, Refinement(weaker(halves, 0.0, 0.0), 0.5)), *setting)
+    assert torch.equal(refined, sample(model, *setting))
+    assert "Soft Refinement Attention has delta 0.5 and strengths 0, 0 and changes nothing" in caplog.text
+
+
+def test_equal_strengths_in_one_stream_are_a_smaller_delta(model, setting, halves):
+    half = Refinement(weaker(halves, 0.5, 0.5), 0.5, published=False)
+    quarter = Refinement(halves, 0.25, published=False)
+    assert torch.equal(sample(add_spec(model, half), *setting), sample(add_spec(model, quarter), *setting))
+
+
+def test_a_token_under_a_later_region_of_strength_0_follows_the_base_prompt(model, texts, setting, halves):
+    """Not the region below: the later one wins."""
+    over = (replace(halves[0], shape=Cell(0, 0, 1, 1)), replace(halves[1], strength=0.0))
+    runs = [sample(add_spec(model, Refinement(regions, 1.0)), *setting) for regions in (over, halves[:1])]
+    assert torch.equal(*runs)
+
+
+def test_the_log_tells_strengths(model, setting, halves, caplog):
+    with caplog.at_level(logging.INFO):
+        sample(add_spec(model, Refinement(weaker(halves, 1.0, 0.6), 0.5)), *setting)
+        sample(add_spec(model, Refinement(halves, 1.0)), *setting)
+    assert "refined with delta 0.5 and strengths 1, 0.6 in 5 of 5 blocks" in caplog.text
+    assert "refined with delta 1 in 5 of 5 blocks" in caplog.text
+
+
+def test_hard_binding_takes_no_notice_and_says_so(model, setting, halves, caplog):
+    weak, whole = (
+        sample(add_spec(model, Binding(regions, 1)), *setting)
+        for regions in (weaker(halves, 1.0, 0.6), halves)
+    )
+    assert torch.equal(weak, whole)
+    said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert said == [
+        "RAG: Hard Binding binds regions whole; the strength of region 2 counts in attention methods alone"
+    ]
+
+
+def test_the_preview_tells_a_strength_below_1(halves, monkeypatch):
+    told, label = [], preview._label
+    monkeypatch.setattr(preview, "_label", lambda *args: told.append(args[3]) or label(*args))
+    weak = RAGLayoutPreview.execute(weaker(halves, 1.0, 0.6), 512, 512)[0]
+    assert told == ["50%", "50% · 0.6"]
+    changed = (weak - RAGLayoutPreview.execute(halves, 512, 512)[0]).abs().amax((0, 1, 3)) > 0
+    assert changed[256:].any() and not changed[:256].any()
+
+
+def test_the_preview_has_the_signs_for_it():
+    font = preview._font(20)
+    missing = bytes(font.getmask("\uffff"))
+    assert all(bytes(font.getmask(sign)) != missing for sign in "0.6%·")

@@ -10,7 +10,7 @@ from .demo import RAGDemoCLIPLoader
 from .layout import RAGLayoutPreview, RAGRegionsToMask
 from .patches import RAGHardBinding, RAGSoftRefinementAttention
 from .planner import RAGPlannerPrompt, RAGPlanToRegions
-from .regions import RAGRegionBox, RAGRegionMask, RAGSplitRatioLayout
+from .regions import RAGRegionBox, RAGRegionMask, RAGRegionStrength, RAGSplitRatioLayout
 from .repaint import RAGRepaint
 from .sampler import RAGHardBindingSampler
 
@@ -28,6 +28,7 @@ class RAGExtension(ComfyExtension):
             RAGRegionBox,
             RAGRegionMask,
             RAGSplitRatioLayout,
+            RAGRegionStrength,
             RAGHardBinding,
             RAGSoftRefinementAttention,
             RAGHardBindingSampler,

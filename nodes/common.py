@@ -117,6 +117,16 @@ def source(clip, text: str, conditioning: list | None) -> tuple[list, str | None
     return encode(clip, text), text
 
 
+def check_index(index: int, regions: tuple[Region, ...], field: str) -> int:
+    """The number of a region, from 1, or 0 for all of them."""
+    if not 0 <= index <= len(regions):
+        raise ValueError(
+            f"{field} is {index} and the layout holds {len(regions)} regions; write 1 to {len(regions)}, or 0 for all "
+            f"of them"
+        )
+    return index
+
+
 def check_regions(regions, field: str = "regions") -> tuple[Region, ...]:
     """The regions of an input, which may not be empty."""
     if not isinstance(regions, tuple) or not all(isinstance(region, Region) for region in regions):

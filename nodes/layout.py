@@ -4,7 +4,7 @@ from comfy_api.latest import io, ui
 
 from ..rag_sampler.preview import draw_layout, region_mask
 from .checks import checked
-from .common import CATEGORY, SEARCH, Regions, check_regions, named, size_inputs
+from .common import CATEGORY, SEARCH, Regions, check_index, check_regions, named, size_inputs
 
 
 class RAGLayoutPreview(io.ComfyNode):
@@ -65,9 +65,5 @@ class RAGRegionsToMask(io.ComfyNode):
     def execute(cls, regions, index, width, height) -> io.NodeOutput:
         with named(cls.NAME):
             regions = check_regions(regions)
-            if not 0 <= index <= len(regions):
-                raise ValueError(
-                    f"index is {index} and the layout holds {len(regions)} regions; write 1 to {len(regions)}, or 0 "
-                    f"for all of them"
-                )
-            return io.NodeOutput(region_mask(regions, width, height, index)[None])
+            number = check_index(index, regions, "index")
+            return io.NodeOutput(region_mask(regions, width, height, number)[None])

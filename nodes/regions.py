@@ -1,6 +1,7 @@
 """Nodes that make regions."""
 
 import logging
+from dataclasses import replace
 
 from comfy_api.latest import io
 
@@ -17,7 +18,9 @@ from .checks import checked
 from .common import (
     CATEGORY,
     SEARCH,
+    Regions,
     append_input,
+    check_index,
     check_regions,
     clip_input,
     conditioning_input,
@@ -186,3 +189,53 @@ class RAGSplitRatioLayout(io.ComfyNode):
             prompts = [with_style(prompt, style) for prompt in match_prompts(cells, prompts)]
             new = [Region(cell, encode(clip, text), text) for cell, text in zip(cells, prompts, strict=True)]
             return _appended(regions, *new)
+
+
+class RAGRegionStrength(io.ComfyNode):
+    """How much of its cell's result is a region's own."""
+
+    NAME = "Region Strength"
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RAGRegionStrength",
+            display_name=cls.NAME,
+            category=CATEGORY,
+            description=(
+                "How much one region's text counts inside it, beside the others'. Goes between the layout and an "
+                "attention node such as Soft Refinement Attention."
+            ),
+            search_aliases=[*SEARCH, "strength", "weight"],
+            inputs=[
+                Regions.Input("regions", tooltip="The layout."),
+                io.Int.Input(
+                    "region", default=0, min=0, max=4096, tooltip="Which region, from 1; 0 is all of them."
+                ),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip=(
+                        "Multiplies the region's share: Soft Refinement's delta, or 1 − base_ratio. 0 leaves its "
+                        "part to the base prompt. Hard Binding takes no notice."
+                    ),
+                ),
+            ],
+            outputs=[regions_output("The same regions, with this strength.")],
+        )
+
+    @classmethod
+    @checked
+    def execute(cls, regions, region, strength) -> io.NodeOutput:
+        with named(cls.NAME):
+            regions = check_regions(regions)
+            chosen = check_index(region, regions, "region")
+            return io.NodeOutput(
+                tuple(
+                    replace(one, strength=strength) if chosen in (0, number) else one
+                    for number, one in enumerate(regions, 1)
+                )
+            )

@@ -78,7 +78,9 @@ def test_equals_masked_softmax(delta, strengths, forked, cells):
     found = program(TEXTS, *cells, delta, forked, strengths)
     q, k, v = random_qkv(found.sequence("single_block").tokens)
     out, right = regional(q, k, v, found), expected(q, k, v, found, *cells, delta, strengths)
-    if delta == min(strengths) == 1 and len(cells[1]) == 0:  # nobody reads text_0 then, and it is not computed
+    if (
+        delta == min(strengths) == 1 and len(cells[1]) == 0
+    ):  # nobody reads text_0 then, and it is not computed
         out, right = out[:, :, TEXTS[0] :], right[:, :, TEXTS[0] :]
     torch.testing.assert_close(out, right, rtol=0, atol=1e-12)
 

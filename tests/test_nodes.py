@@ -42,6 +42,7 @@ def test_node_ids():
         "RAGRegionBox",
         "RAGRegionMask",
         "RAGSplitRatioLayout",
+        "RAGRegionStrength",
         "RAGHardBinding",
         "RAGSoftRefinementAttention",
         "RAGHardBindingSampler",

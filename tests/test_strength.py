@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from rag_pack.nodes.layout import RAGLayoutPreview
+from rag_pack.nodes.regions import RAGRegionStrength
 from rag_pack.rag_sampler import preview
 from rag_pack.rag_sampler.engine import add_spec
 from rag_pack.rag_sampler.layout import Box, Cell
@@ -94,6 +95,29 @@ def test_hard_binding_takes_no_notice_and_says_so(model, setting, halves, caplog
     assert said == [
         "RAG: Hard Binding binds regions whole; the strength of region 2 counts in attention methods alone"
     ]
+
+
+@pytest.mark.parametrize(("region", "expected"), [(0, (0.5, 0.5)), (1, (0.5, 1.0)), (2, (1.0, 0.5))])
+def test_the_node_sets_one_or_all(halves, region, expected):
+    found = RAGRegionStrength.execute(halves, region, 0.5)[0]
+    assert tuple(one.strength for one in found) == expected
+    assert [(one.shape, one.conditioning, one.text) for one in found] == [
+        (one.shape, one.conditioning, one.text) for one in halves
+    ]
+    assert [one.strength for one in halves] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ((3, 0.5), "region is 3 and the layout holds 2 regions; write 1 to 2, or 0 for all of them"),
+        ((1, 1.5), r"strength is 1.5; it has to be a number from 0.0 to 1.0"),
+        ((-1, 0.5), "region is -1; it has to be a whole number from 0 to 4096"),
+    ],
+)
+def test_the_node_refuses(halves, inputs, message):
+    with pytest.raises(ValueError, match=f"^Region Strength: {message}"):
+        RAGRegionStrength.execute(halves, *inputs)
 
 
 def test_the_preview_tells_a_strength_below_1(halves, monkeypatch):

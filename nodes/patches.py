@@ -3,8 +3,10 @@
 from comfy_api.latest import io
 
 from ..rag_sampler.engine import add_spec
+from ..rag_sampler.layout import LayoutError, parse_base_ratios
 from ..rag_sampler.methods.binding import Binding
 from ..rag_sampler.methods.refinement import Refinement
+from ..rag_sampler.methods.rpg import RegionalDiffusion
 from .checks import checked
 from .common import CATEGORY, SEARCH, Regions, check_regions, named
 
@@ -57,6 +59,18 @@ def fidelity_input() -> io.Input:
     )
 
 
+def window_inputs() -> list[io.Input]:
+    """Part of the sampling in which an attention method works."""
+    tooltips = {
+        "start_percent": (0.0, "Part of the sampling after which the regions guide; 0 is the start."),
+        "end_percent": (1.0, "Part of the sampling up to which the regions guide; 1 is the end."),
+    }
+    return [
+        io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.01, tooltip=tooltip)
+        for name, (default, tooltip) in tooltips.items()
+    ]
+
+
 def model_output() -> io.Output:
     return io.Model.Output(tooltip="The model with the regions; connect it to any sampler.")
 
@@ -104,9 +118,6 @@ class RAGSoftRefinementAttention(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        def percent(name: str, default: float, tooltip: str) -> io.Input:
-            return io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.01, tooltip=tooltip)
-
         return io.Schema(
             node_id="RAGSoftRefinementAttention",
             display_name=cls.NAME,
@@ -124,14 +135,7 @@ class RAGSoftRefinementAttention(io.ComfyNode):
                     "regions", tooltip="The regions to guide, best cells that cover the whole picture."
                 ),
                 delta_input(),
-                percent(
-                    "start_percent",
-                    0.0,
-                    "Part of the sampling after which the regions guide; 0 is the start.",
-                ),
-                percent(
-                    "end_percent", 1.0, "Part of the sampling up to which the regions guide; 1 is the end."
-                ),
+                *window_inputs(),
                 fidelity_input(),
             ],
             outputs=[model_output()],
@@ -144,4 +148,69 @@ class RAGSoftRefinementAttention(io.ComfyNode):
             spec = Refinement(
                 check_regions(regions), delta, start_percent, end_percent, published=fidelity == "published"
             )
+            return io.NodeOutput(add_spec(model, spec))
+
+
+class RAGRPGRegionalDiffusion(io.ComfyNode):
+    """Mixes each cell's own result with the base prompt's."""
+
+    NAME = "RPG Regional Diffusion"
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="RAGRPGRegionalDiffusion",
+            display_name=cls.NAME,
+            category=CATEGORY,
+            description=(
+                "RPG's regional diffusion: in each cell the result of its own text is mixed with the base prompt's, "
+                "by a ratio of its own. For the models of Soft Refinement Attention, under every sampler."
+            ),
+            search_aliases=[*SEARCH, "RPG", "base ratio", "complementary regional diffusion"],
+            inputs=[
+                io.Model.Input(
+                    "model", tooltip="The model to sample with; it stays as it is, the output is a copy."
+                ),
+                Regions.Input(
+                    "regions", tooltip="The regions to guide, best cells that cover the whole picture."
+                ),
+                io.Float.Input(
+                    "base_ratio",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip=(
+                        "How much the base prompt counts inside the regions: 0 not at all, 1 alone (base_ratio of "
+                        "RPG, arXiv 2401.11708). Things of one kind in several cells: 0.35 to 0.55."
+                    ),
+                ),
+                *window_inputs(),
+                io.String.Input(
+                    "base_ratios",
+                    default="",
+                    optional=True,
+                    tooltip=(
+                        "A base_ratio for each region, in reading order, with ',' or ';' between, for example 0.3, "
+                        "0.5; the last one counts for the rest. Empty: base_ratio for all."
+                    ),
+                ),
+            ],
+            outputs=[model_output()],
+        )
+
+    @classmethod
+    def validate_inputs(cls, base_ratios=None) -> bool | str:
+        try:
+            parse_base_ratios(base_ratios or "")
+        except LayoutError as error:
+            return f"{cls.NAME}: {error}"
+        return True
+
+    @classmethod
+    @checked
+    def execute(cls, model, regions, base_ratio, start_percent, end_percent, base_ratios="") -> io.NodeOutput:
+        with named(cls.NAME):
+            ratios = parse_base_ratios(base_ratios) or (base_ratio,)
+            spec = RegionalDiffusion(check_regions(regions), ratios, start_percent, end_percent)
             return io.NodeOutput(add_spec(model, spec))

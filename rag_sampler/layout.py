@@ -145,6 +145,22 @@ def parse_split_ratio(text: str) -> tuple[Cell, ...]:
     )
 
 
+def parse_base_ratios(text: str) -> tuple[float, ...]:
+    """Values from 0 to 1 between "," or ";", written as in a split ratio; none where the text is empty.
+
+    Raises LayoutError with the place of what it cannot read.
+    """
+    plain = plain_ratio(text).replace(";", ",")
+    spans = _spans(plain, 0, len(plain), ",") if plain.strip() else []
+    for start, end in spans:
+        if not 0 <= _number(plain[start:end]) <= 1:
+            raise LayoutError(
+                f"base_ratios {_misread(text, plain, start, end, 'from 0 to 1')}; write one value for each region, "
+                f'for example "0.3, 0.5"'
+            )
+    return tuple(_number(plain[start:end]) for start, end in spans)
+
+
 def plain_ratio(text: str) -> str:
     """A split ratio in ASCII, each character at its place, without brackets and without separators at its end."""
     return text.translate(_PLAIN).rstrip(" \t\r\n,;")
@@ -199,24 +215,35 @@ def _parse_row(text: str, plain: str, start: int, end: int) -> list[float]:
 
 
 def _parse_value(text: str, plain: str, start: int, end: int) -> float:
-    """A positive number, fraction or percentage."""
-    word = plain[start:end].strip()
-    match = re.fullmatch(
-        r"(\d+\.?\d*|\.\d+)(e[+-]?\d+)?(?:\s*/\s*(\d+\.?\d*|\.\d+)|\s*(%))?", word, re.IGNORECASE | re.ASCII
-    )
-    value = 0.0
-    if match:
-        number, exponent, divisor, percent = match.groups()
-        value = float(number + (exponent or "")) / (100 if percent else float(divisor or 1) or float("nan"))
-    if match and isfinite(value) and value > 0:
+    value = _number(plain[start:end])
+    if isfinite(value) and value > 0:
         return value
-    place = start + len(plain[start:end]) - len(plain[start:end].lstrip())
-    found = text[place : place + len(word)]
-    problem = "a value is missing" if not word else f'"{found}" is not a number above 0'
     raise LayoutError(
-        f'split_ratio "{text}": {problem} at character {place + 1}; '
+        f"split_ratio {_misread(text, plain, start, end, 'above 0')}; "
         f"write numbers, fractions or percentages, for example {SPLIT_RATIO_EXAMPLES}"
     )
+
+
+def _number(word: str) -> float:
+    """A number, fraction or percentage, 0 or more; NaN for anything else."""
+    match = re.fullmatch(
+        r"(\d+\.?\d*|\.\d+)(e[+-]?\d+)?(?:\s*/\s*(\d+\.?\d*|\.\d+)|\s*(%))?",
+        word.strip(),
+        re.IGNORECASE | re.ASCII,
+    )
+    if not match:
+        return float("nan")
+    number, exponent, divisor, percent = match.groups()
+    return float(number + (exponent or "")) / (100 if percent else float(divisor or 1) or float("nan"))
+
+
+def _misread(text: str, plain: str, start: int, end: int, right: str) -> str:
+    """What is wrong with a value of a text, and where: '"1, x": "x" is not a number above 0 at character 4'."""
+    word = plain[start:end].strip()
+    place = start + len(plain[start:end]) - len(plain[start:end].lstrip())
+    found = text[place : place + len(word)]
+    problem = "a value is missing" if not word else f'"{found}" is not a number {right}'
+    return f'"{text}": {problem} at character {place + 1}'
 
 
 def _edges(sizes: list[float]) -> list[tuple[float, float]]:

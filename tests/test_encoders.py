@@ -12,7 +12,7 @@ import pytest
 import torch
 from comfy_extras.nodes_custom_sampler import BasicScheduler, CFGGuider, KSamplerSelect, SamplerCustomAdvanced
 from comfy_extras.nodes_edit_model import ReferenceLatent
-from rag_pack.nodes.patches import RAGHardBinding, RAGSoftRefinementAttention
+from rag_pack.nodes.patches import RAGHardBinding, RAGRPGRegionalDiffusion, RAGSoftRefinementAttention
 from rag_pack.nodes.regions import RAGRegionBox, RAGSplitRatioLayout
 from rag_pack.nodes.repaint import RAGRepaint
 from rag_pack.nodes.sampler import RAGHardBindingSampler
@@ -92,6 +92,11 @@ def first_step(model, positive: list, negative: list, cfg: float, noise: torch.T
 def soft_refinement(family: Family, cells: tuple, delta: float = 1.0, fidelity: str = "published"):
     """The MODEL with its cells, all steps."""
     return RAGSoftRefinementAttention.execute(family.model, cells, delta, 0.0, 1.0, fidelity)[0]
+
+
+def rpg(family: Family, cells: tuple, base_ratios: str):
+    """The MODEL with a base ratio for each cell, all steps."""
+    return RAGRPGRegionalDiffusion.execute(family.model, cells, 0.5, 0.0, 1.0, base_ratios)[0]
 
 
 def hard_binding_sampler(family: Family, cfg: float = 1.0, **regions) -> dict:
@@ -207,6 +212,28 @@ def test_one_cell_over_the_picture_is_the_stock_run_with_its_text(family, cfg):
 def test_soft_refinement_is_refused_by_the_name_of_the_family(family):
     with pytest.raises(ValueError, match=re.escape(family.name)):
         soft_refinement(family, family.cells(OWN))
+
+
+@pytest.mark.parametrize("family", REFINED, indirect=True)
+def test_rpg_with_the_same_text_everywhere_is_the_stock_run(family):
+    mixed = rpg(family, family.cells(BASE, BASE), "0.2, 0.7")
+    assert_equal(ksampler(mixed, *family.prompts), ksampler(family.model, *family.prompts))
+
+
+@pytest.mark.parametrize("cfg", [1.0, 3.0])
+@pytest.mark.parametrize("family", REFINED, indirect=True)
+def test_rpg_with_one_ratio_is_soft_refinement_on_one_stream(family, cfg):
+    cells = family.cells(OWN, OTHER)
+    mixed = ksampler(rpg(family, cells, "0.25"), *family.prompts, cfg)
+    assert torch.equal(mixed, ksampler(soft_refinement(family, cells, 0.75, "shared"), *family.prompts, cfg))
+    assert_differ(mixed, ksampler(rpg(family, cells, "0.25, 0.75"), *family.prompts, cfg))
+
+
+@pytest.mark.parametrize("family", REFUSED, indirect=True)
+def test_rpg_is_refused_by_the_name_of_the_family(family):
+    name = re.escape(family.name)
+    with pytest.raises(ValueError, match=f"^RPG Regional Diffusion: .*{name}, for which RPG has no adapter"):
+        rpg(family, family.cells(OWN), "0.5")
 
 
 class Pixels:

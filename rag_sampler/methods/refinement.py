@@ -23,42 +23,27 @@ from .attention_method import AttentionMethod, disjoint, mask_rows
 from .spec import Layer, Setting
 
 
-@dataclass(frozen=True, eq=False)
-class Refinement(AttentionMethod):
-    """What one Soft Refinement node asks for.
+class CellMethod(AttentionMethod):
+    """A method that mixes, in each cell, the result of its region's text with that of the base prompt.
 
-    delta: share of the regional result, 0 (none) to 1 (all); the paper's SR_delta.
-    start_percent, end_percent: part of the sampling in which it works, 0..1.
-    published: carry the published second image stream through the single blocks at 0 < delta < 1.
+    deltas: of each region, the share of its own result at strength 1, 0 (none) to 1 (all).
+    settings: how messages tell what it was set to. done: how they call what it does to cells.
+    two_streams: whether the regional attention has an image stream of its own where that makes a difference.
     """
 
-    node = "Soft Refinement Attention"
-    method = "Soft Refinement"
-
-    regions: tuple[Region, ...]
-    delta: float
-    start_percent: float = 0.0
-    end_percent: float = 1.0
-    published: bool = True
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.delta <= 1:
-            raise ValueError(f"delta is {self.delta:g}; it has to lie between 0 and 1")
-        self.check_fields()
+    deltas: tuple[float, ...]
+    settings: str
+    done = "guided"
+    two_streams = False
 
     @property
     def shares(self) -> tuple[float, ...]:
         """Of each region, how much of its cell's result is its own."""
-        return tuple(self.delta * region.strength for region in self.regions)
+        return tuple(delta * region.strength for delta, region in zip(self.deltas, self.regions, strict=True))
 
     @property
     def changes_anything(self) -> bool:
         return any(self.shares)
-
-    @property
-    def settings(self) -> str:
-        """How messages tell what it was set to."""
-        return f"delta {self.delta:g}{told_strengths(self.regions)}"
 
     def advice(self, schedule: Schedule, patches: dict[str, list]) -> Iterator[str]:
         if not self.changes_anything:
@@ -99,22 +84,59 @@ class Refinement(AttentionMethod):
     def report(self, layer: Layer, setting: Setting, log) -> str:
         cells = layer.guided.cells
         return (
-            f"{len(cells)} cells ({sum(map(len, cells)) / setting.picture.tokens:.0%} of the tokens) refined with "
+            f"{len(cells)} cells ({sum(map(len, cells)) / setting.picture.tokens:.0%} of the tokens) {self.done} with "
             f"{self.settings} in {log.hits[layer.guided]} of {setting.network.layers} blocks, "
             f"{log.streams[layer.guided]} image streams"
         )
 
 
 @dataclass(frozen=True, eq=False)
+class Refinement(CellMethod):
+    """What one Soft Refinement node asks for.
+
+    delta: share of the regional result, 0 (none) to 1 (all); the paper's SR_delta.
+    start_percent, end_percent: part of the sampling in which it works, 0..1.
+    published: carry the published second image stream through the single blocks at 0 < delta < 1.
+    """
+
+    node = "Soft Refinement Attention"
+    method = "Soft Refinement"
+    done = "refined"
+
+    regions: tuple[Region, ...]
+    delta: float
+    start_percent: float = 0.0
+    end_percent: float = 1.0
+    published: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.delta <= 1:
+            raise ValueError(f"delta is {self.delta:g}; it has to lie between 0 and 1")
+        self.check_fields()
+
+    @property
+    def deltas(self) -> tuple[float, ...]:
+        return (self.delta,) * len(self.regions)
+
+    @property
+    def two_streams(self) -> bool:
+        return self.published or self.delta == 1
+
+    @property
+    def settings(self) -> str:
+        return f"delta {self.delta:g}{told_strengths(self.regions)}"
+
+
+@dataclass(frozen=True, eq=False)
 class Refined:
-    """A refinement laid out on the tokens of one picture, without the regions that have no share.
+    """A method of cells laid out on the tokens of one picture, without the regions that have no share.
 
     cells: image token numbers of each region, disjoint; uncovered: those of no region.
     shares: of each region, how much of its cell's result is its own, above 0.
     masks: attention masks [T_r + n_r, T_r + image] that regions bring (Redux with attn_bias), additive; or None.
     """
 
-    spec: Refinement
+    spec: CellMethod
     window: Window
     regions: tuple[Region, ...]
     cells: tuple[Tensor, ...]
@@ -133,11 +155,12 @@ class Refined:
         attention reads, inside it is replaced with the prediction. One stream, into whose single blocks nothing is
         pasted, computes the same.
         """
-        return len(based(self.cells, self.shares, self.uncovered)) == 0
+        return self.spec.two_streams and len(based(self.cells, self.shares, self.uncovered)) == 0
 
     def forks(self, pasted: bool) -> bool:
         """At delta 1 both streams are the same, whatever the strengths, until states are pasted into one."""
-        return self.spec.published if self.spec.delta < 1 else pasted and not self.unread
+        differ = min(self.spec.deltas) < 1 or (pasted and not self.unread)
+        return self.spec.two_streams and differ
 
     def program(
         self, base: int, texts: tuple[int, ...], references: int, fork: str | None, device, dtype

@@ -28,34 +28,43 @@ def halves(texts) -> tuple[Region, ...]:
     return Region(LEFT, conditioning(texts, "S0"), "left"), Region(RIGHT, conditioning(texts, "S1"), "right")
 
 
+@pytest.fixture(params=[False, True], ids=["alone", "beside a bound box"])
+def patched(request, model, texts):
+    """The MODEL, as it is or with a box bound in the middle."""
+    if not request.param:
+        return model
+    return add_spec(model, Binding((Region(Box(0.2, 0.2, 0.5, 0.5), conditioning(texts, "H0")),), 2))
+
+
 def weaker(regions: tuple[Region, ...], *strengths: float) -> tuple[Region, ...]:
     return tuple(replace(region, strength=s) for region, s in zip(regions, strengths, strict=True))
 
 
-@pytest.mark.parametrize(("delta", "published"), [(0.5, True), (0.5, False), (1.0, True)])
-@pytest.mark.parametrize("bound", [False, True], ids=["", "beside a bound box"])
-def test_a_region_of_strength_0_is_not_there(model, texts, setting, halves, delta, published, bound):
+FIDELITIES = pytest.mark.parametrize(("delta", "published"), [(0.5, True), (0.5, False), (1.0, True)])
+
+
+@FIDELITIES
+def test_a_region_of_strength_0_is_not_there(patched, setting, halves, delta, published):
     """To the bit, in both image streams."""
-    if bound:
-        model = add_spec(model, Binding((Region(Box(0.2, 0.2, 0.5, 0.5), conditioning(texts, "H0")),), 2))
-    runs = [
-        sample(add_spec(model, Refinement(regions, delta, published=published)), *setting)
+    found, right, other = (
+        sample(add_spec(patched, Refinement(regions, delta, published=published)), *setting)
         for regions in (weaker(halves, 1.0, 0.0), halves[:1], halves)
-    ]
-    assert torch.equal(runs[0], runs[1])
-    assert (runs[0] - runs[2]).abs().max() > 1e-2
-
-
-@pytest.mark.parametrize(("delta", "published"), [(0.5, True), (1.0, True)])
-def test_a_small_strength_is_near_to_none(model, setting, halves, delta, published):
-    """The limit at 0 is the run at 0, in both image streams."""
-    near, without, half = (
-        sample(
-            add_spec(model, Refinement(weaker(halves, 1.0, strength), delta, published=published)), *setting
-        )
-        for strength in (1e-4, 0.0, 0.5)
     )
-    assert (near - without).abs().max() < 1e-3 < 1e-2 < (half - without).abs().max()
+    assert torch.equal(found, right)
+    assert (found - other).abs().max() > 1e-2
+
+
+@FIDELITIES
+def test_strengths_near_0_and_1_are_near_their_limits(patched, setting, halves, delta, published):
+    """In both image streams."""
+    none, little, half, much, whole = (
+        sample(
+            add_spec(patched, Refinement(weaker(halves, 1.0, strength), delta, published=published)), *setting
+        )
+        for strength in (0.0, 1e-4, 0.5, 1 - 1e-4, 1.0)
+    )
+    assert (little - none).abs().max() < 1e-3 < 1e-2 < (half - none).abs().max()
+    assert (much - whole).abs().max() < 1e-3 < 1e-2 < (half - whole).abs().max()
 
 
 def test_strength_0_everywhere_is_the_stock_run(model, setting, halves, caplog):

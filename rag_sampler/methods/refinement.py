@@ -55,17 +55,17 @@ class CellMethod(AttentionMethod):
         picture, regions = setting.picture, guided_tokens(self.regions, setting.picture)
         cells, uncovered = disjoint(regions, picture)
         told = advice.on_tokens(self.node, self.regions, regions, picture), self._on_cells(cells, uncovered)
-        found = list(zip(self.regions, cells, self.shares, strict=True))
-        free = [cell for _, cell, share in found if share == 0]
-        found = [each for each in found if each[2] > 0]
+        shared = [*zip(self.regions, cells, self.shares, strict=True)]
+        kept = [(region, cell, share) for region, cell, share in shared if share > 0]
+        left = [cell for _, cell, share in shared if share == 0]
         refined = Refined(
             self,
             setting.schedule.between(self.start_percent, self.end_percent),
-            tuple(region for region, _, _ in found),
-            tuple(cell for _, cell, _ in found),
-            tuple(share for _, _, share in found),
-            torch.cat((uncovered, *free)).sort().values,
-            tuple(mask_rows(region, cell, picture) for region, cell, _ in found),
+            tuple(region for region, _, _ in kept),
+            tuple(cell for _, cell, _ in kept),
+            tuple(share for _, _, share in kept),
+            torch.cat((uncovered, *left)).sort().values,
+            tuple(mask_rows(region, cell, picture) for region, cell, _ in kept),
         )
         return Layer(self, guided=refined, advice=tuple(message for messages in told for message in messages))
 

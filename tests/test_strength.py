@@ -1,6 +1,7 @@
 """A region's strength: what it does to the picture, and where it is told."""
 
 import logging
+import re
 from dataclasses import replace
 
 import pytest
@@ -65,6 +66,14 @@ def test_strengths_near_0_and_1_are_near_their_limits(patched, setting, halves, 
     )
     assert (little - none).abs().max() < 1e-3 < 1e-2 < (half - none).abs().max()
     assert (much - whole).abs().max() < 1e-3 < 1e-2 < (half - whole).abs().max()
+
+
+def test_a_region_of_strength_0_costs_nothing(model, setting, halves, caplog):
+    with caplog.at_level(logging.INFO):
+        for regions in (weaker(halves, 1.0, 0.0), halves[:1], halves):
+            sample(add_spec(model, Refinement(regions, 0.5)), *setting)
+    found, right, other = re.findall(r"([\d.]+) × the cost", caplog.text)
+    assert found == right != other
 
 
 def test_strength_0_everywhere_is_the_stock_run(model, setting, halves, caplog):

@@ -19,7 +19,10 @@ Replay = pack("rag_sampler.methods.record").Replay
 Evaluation, Trajectory = (
     getattr(pack("rag_sampler.methods.record"), name) for name in ("Evaluation", "Trajectory")
 )
+Setting = pack("rag_sampler.methods.spec").Setting
+Schedule = pack("rag_sampler.schedule").Schedule
 add_spec = pack("rag_sampler.engine").add_spec
+networks = pack("rag_sampler.networks")
 
 DEV = {
     "image_model": "flux",
@@ -48,6 +51,12 @@ def build(config: dict, device: torch.device, dtype: torch.dtype):
     model_config.set_inference_dtype(dtype, None)
     model = comfy.model_base.Flux(model_config, device=device)
     return comfy.model_patcher.ModelPatcher(model.eval(), torch.device("cpu"), torch.device("cpu"))
+
+
+def setting_of(model, side: int) -> Setting:
+    """What a spec is laid out on in a run of one step, for a latent of so many pixels a side."""
+    schedule = Schedule(torch.tensor([1.0, 0.0]), model.get_model_object("model_sampling"))
+    return Setting(Picture(side, side), schedule, networks.of(model), networks.name_of(model))
 
 
 def conditioning(config: dict, tokens: int, seed: int = 0) -> list:

@@ -6,6 +6,8 @@ from rag_pack.rag_sampler.attention.override import install_override
 from rag_pack.rag_sampler.attention.reads import FORK, IMAGE, Program, run_reads
 from rag_pack.rag_sampler.methods.refinement import reads
 
+from bench.moved import moved
+
 B, H, D = 2, 3, 8
 TEXTS, TOKENS = (4, 3, 5), 10
 CELLS = (torch.tensor([0, 1, 5]), torch.tensor([2, 7, 8, 9]))
@@ -115,6 +117,16 @@ def test_every_token_of_the_base_result_has_its_own_row_of_the_base_mask():
         one, keys = slice(row, row + 1), text + image
         right = attend(q[:, :, one], k[:, :, keys], v[:, :, keys], mask[place : place + 1])
         torch.testing.assert_close(out[:, :, one], right, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("count", "ceiling"), [(4, 305), (8, 355)])
+def test_keys_are_laid_out_once_for_all_texts(count, ceiling):
+    """FLUX.1-dev, 1024 × 1024, texts of 256 tokens, delta 1: megabytes a block; a copy for each read moves 604 and
+    1057."""
+    cells, none = torch.arange(4096).chunk(count), torch.tensor([], dtype=torch.long)
+    of_block = reads(cells, none, [None] * count, 1.0, False)
+    found = Program((0, *[256] * count), 4096, lambda kind, number: of_block)
+    assert ceiling - 5 < moved(found, {"double_block": 19, "single_block": 38}, 24, 3072) <= ceiling
 
 
 BLOCK = {"block_type": "double", "block_index": 0}

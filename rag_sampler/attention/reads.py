@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Sequence as List
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -132,15 +132,12 @@ def run_reads(
     attend(q, k, v, mask) is plain attention on [B, H, *, D]. mask: additive, […, text 0 + image, text 0 + image] as
     the base prompt's conditioning brings it; it counts where text 0 is read.
     """
-    out = torch.empty_like(q)
+    out, keys, values = torch.empty_like(q), _Keys(k, sequence), _Keys(v, sequence)
     for read in reads:
         queries = [query.part for query in read.queries]
-        asked, keys, values = (
-            torch.cat([part.of(x, sequence) for part in parts], 2)
-            for x, parts in ((q, queries), (k, read.keys), (v, read.keys))
-        )
+        asked = torch.cat([part.of(q, sequence) for part in queries], 2)
         hidden = _mask_rows(mask, queries, sequence) if read.keys[0].stream == 0 else read.mask
-        result = attend(asked, keys, values, hidden)
+        result = attend(asked, keys.of(read.keys), values.of(read.keys), hidden)
         for query, piece in zip(
             read.queries, result.split([part.count(sequence) for part in queries], 2), strict=True
         ):
@@ -149,6 +146,36 @@ def run_reads(
                 rows = slice(None) if query.part.rows is None else query.part.rows
                 target[:, :, rows] = piece if weight == 1 else torch.lerp(target[:, :, rows], piece, weight)
     return out
+
+
+@dataclass(eq=False)
+class _Keys:
+    """The keys or the values x [B, H, L, D] of one attention call, as its reads need them.
+
+    laid: image stream -> [B, H, slot + image, D]. Most reads take one text and all of an image stream: the stream is
+    laid out once behind a slot as wide as the longest text, and each text is copied to the slot's end before its read.
+    """
+
+    x: Tensor
+    sequence: Sequence
+    laid: dict[str, Tensor] = field(default_factory=dict)
+
+    def of(self, parts: tuple[Part, ...]) -> Tensor:
+        match parts:
+            case (Part(int(text), None), Part(str(stream), None)):
+                return self._behind(self.x[:, :, self.sequence.where(text)], stream)
+        return torch.cat([part.of(self.x, self.sequence) for part in parts], 2)
+
+    def _behind(self, text: Tensor, stream: str) -> Tensor:
+        """[text | image stream], valid until the next read."""
+        slot = max(self.sequence.texts)
+        if stream not in self.laid:
+            image = self.x[:, :, self.sequence.where(stream)]
+            self.laid[stream] = image.new_empty(*image.shape[:2], slot + image.shape[2], image.shape[3])
+            self.laid[stream][:, :, slot:] = image
+        first = slot - text.shape[2]
+        self.laid[stream][:, :, first:slot] = text
+        return self.laid[stream][:, :, first:]
 
 
 def _mask_rows(mask: Tensor | None, queries: List[Part], sequence: Sequence) -> Tensor | None:

@@ -8,7 +8,12 @@ from comfy_api.latest import ComfyExtension
 from .canvas import RAGRegionCanvas
 from .demo import RAGDemoCLIPLoader
 from .layout import RAGLayoutPreview, RAGRegionsToMask
-from .patches import RAGHardBinding, RAGRPGRegionalDiffusion, RAGSoftRefinementAttention
+from .patches import (
+    RAGHardBinding,
+    RAGRegionalPrompting,
+    RAGRPGRegionalDiffusion,
+    RAGSoftRefinementAttention,
+)
 from .planner import RAGPlannerPrompt, RAGPlanToRegions
 from .regions import RAGRegionBox, RAGRegionMask, RAGRegionStrength, RAGSplitRatioLayout
 from .repaint import RAGRepaint
@@ -31,6 +36,7 @@ class RAGExtension(ComfyExtension):
             RAGRegionStrength,
             RAGHardBinding,
             RAGSoftRefinementAttention,
+            RAGRegionalPrompting,
             RAGRPGRegionalDiffusion,
             RAGHardBindingSampler,
             RAGRepaint,

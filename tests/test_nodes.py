@@ -45,6 +45,7 @@ def test_node_ids():
         "RAGRegionStrength",
         "RAGHardBinding",
         "RAGSoftRefinementAttention",
+        "RAGRegionalPrompting",
         "RAGRPGRegionalDiffusion",
         "RAGHardBindingSampler",
         "RAGRepaint",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Sequence as List
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -23,11 +24,13 @@ class Sequence:
 
     texts: token counts of text 0 … text R; text 0 counts 0 where nothing reads it.
     image: image tokens, reference images included; forked: whether there are as many again, of the fork.
+    copies: how many of the last texts are the base prompt's, too.
     """
 
     texts: tuple[int, ...]
     image: int
     forked: bool = False
+    copies: int = 0
 
     @property
     def text(self) -> int:
@@ -37,6 +40,10 @@ class Sequence:
     @property
     def tokens(self) -> int:
         return self.text + self.image * (1 + self.forked)
+
+    def of_base(self, stream: int | str) -> bool:
+        """Whether a stream is the base prompt's text or a copy of it."""
+        return stream == 0 or stream in range(len(self.texts) - self.copies, len(self.texts))
 
     def where(self, stream: int | str) -> slice:
         """The tokens of a stream: of a text by its number, IMAGE or FORK."""
@@ -103,6 +110,9 @@ class Program:
 
     reads(kind, number): those of block `number` of a kind.
     fork: the kind of block that carries the second image stream; None where none does.
+    copies: how many of the last texts begin as copies of the base prompt's.
+    control_on_fork, states_on_fork: whether a ControlNet's additions to the fork's blocks, and states that are pasted
+    there, reach the second image stream, too.
     hits: attention calls so far that it computed; strays: lengths (queries, keys) of calls that it did not know.
     """
 
@@ -110,12 +120,15 @@ class Program:
     image: int
     reads: Callable[[str, int], tuple[Read, ...]]
     fork: str | None = None
+    copies: int = 0
+    control_on_fork: bool = True
+    states_on_fork: bool = False
 
     def __post_init__(self) -> None:
         self.hits, self.strays = 0, set()
 
     def sequence(self, kind: str) -> Sequence:
-        return Sequence(self.texts, self.image, kind == self.fork)
+        return Sequence(self.texts, self.image, kind == self.fork, self.copies)
 
 
 def run_reads(
@@ -135,9 +148,9 @@ def run_reads(
     out, keys, values = torch.empty_like(q), _Keys(k, sequence), _Keys(v, sequence)
     for read in reads:
         queries = [query.part for query in read.queries]
-        asked = torch.cat([part.of(q, sequence) for part in queries], 2)
-        hidden = _mask_rows(mask, queries, sequence) if read.keys[0].stream == 0 else read.mask
-        result = attend(asked, keys.of(read.keys), values.of(read.keys), hidden)
+        of_base = sequence.of_base(read.keys[0].stream)
+        hidden = _base_mask(mask, queries, read.keys, sequence) if of_base else read.mask
+        result = attend(_gather(q, queries, sequence), keys.of(read.keys), values.of(read.keys), hidden)
         for query, piece in zip(
             read.queries, result.split([part.count(sequence) for part in queries], 2), strict=True
         ):
@@ -164,7 +177,7 @@ class _Keys:
         match parts:
             case (Part(int(text), None), Part(str(stream), None)):
                 return self._behind(self.x[:, :, self.sequence.where(text)], stream)
-        return torch.cat([part.of(self.x, self.sequence) for part in parts], 2)
+        return _gather(self.x, parts, self.sequence)
 
     def _behind(self, text: Tensor, stream: str) -> Tensor:
         """[text | image stream], valid until the next read."""
@@ -178,12 +191,27 @@ class _Keys:
         return self.laid[stream][:, :, first:]
 
 
-def _mask_rows(mask: Tensor | None, queries: List[Part], sequence: Sequence) -> Tensor | None:
-    """The rows of the base prompt's mask that belong to these parts."""
-    if mask is None or mask.shape[-2] == 1:
-        return mask
-    text = sequence.texts[0]
-    rows = [mask[..., :text, :] if part.stream == 0 else mask[..., text:, :] for part in queries]
-    return torch.cat(
-        [x if part.rows is None else x[..., part.rows, :] for x, part in zip(rows, queries, strict=True)], -2
-    )
+def _gather(x: Tensor, parts: List[Part], sequence: Sequence) -> Tensor:
+    """The tokens of parts of x [B, H, L, D], one behind the other; a view where they lie so."""
+    spans = [sequence.where(part.stream) for part in parts]
+    if all(part.rows is None for part in parts) and all(a.stop == b.start for a, b in pairwise(spans)):
+        return x[:, :, spans[0].start : spans[-1].stop]
+    return torch.cat([part.of(x, sequence) for part in parts], 2)
+
+
+def _base_mask(
+    mask: Tensor | None, queries: List[Part], keys: List[Part], sequence: Sequence
+) -> Tensor | None:
+    """What a read of the base prompt's text takes of its mask […, text + image, text + image]."""
+    if mask is None:
+        return None
+    text = mask.shape[-1] - sequence.image
+    tokens = torch.arange(mask.shape[-1], device=mask.device)
+
+    def places(parts: List[Part]) -> Tensor:
+        found = [tokens[:text] if sequence.of_base(part.stream) else tokens[text:] for part in parts]
+        return torch.cat(
+            [x if part.rows is None else x[part.rows] for x, part in zip(found, parts, strict=True)]
+        )
+
+    return mask[..., places(queries) if mask.shape[-2] > 1 else [0], :][..., places(keys)]

@@ -41,8 +41,9 @@ def apply_model(
         fork, dtype = _fork(step, bool(forward.paste), kwargs), executor.class_obj.get_dtype_inference()
         program = step.guided.program(text, lengths, references, fork, x.device, dtype)
         base = [c_crossattn] if program.texts[0] else []
-        c_crossattn = torch.cat([*base, *(text.to(c_crossattn) for text in texts)], 1)
-        if program.fork and control is not None:
+        texts = [text.to(c_crossattn) for text in texts]
+        c_crossattn = torch.cat([*base, *texts, *[c_crossattn] * program.copies], 1)
+        if program.fork and program.control_on_fork and control is not None:
             control = network.family.control_on_fork(control, program.image, network.blocks[program.fork])
         forward.program = program
     elif not whole and step.is_cut(options["uuids"]):

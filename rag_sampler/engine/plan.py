@@ -55,9 +55,10 @@ class Plan(Setting):
         pasted = any(region.features for region in self.bound)
 
         def added(guided: Guided) -> int:
-            texts = sum(self.network.text_length(text.shape[1]) for text in guided.texts)
+            texts = [self.network.text_length(text.shape[1]) for text in guided.texts]
+            copies = guided.copies * max(texts)  # the base prompt's text is about as long
             forks = self.network.family.fork is not None and guided.forks(pasted)
-            return texts + forks * self.picture.tokens
+            return sum(texts) + copies + forks * self.picture.tokens
 
         return max(map(added, self.guided), default=0)
 

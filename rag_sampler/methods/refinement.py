@@ -144,6 +144,8 @@ class Refined:
     uncovered: Tensor
     masks: tuple[Tensor | None, ...]
 
+    copies = 0
+
     @property
     def texts(self) -> tuple[Tensor, ...]:
         return tuple(region.conditioning[0][0] for region in self.regions)

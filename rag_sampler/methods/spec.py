@@ -71,12 +71,14 @@ class Guided(Protocol):
     """An attention method laid out on one run.
 
     spec: what asked for it. window: where it works. texts: of its regions, [1, T, C] each; lengths may differ.
+    copies: how many copies of the base prompt's text follow them.
     unread: whether nothing reads the states that are pasted into blocks that can carry a second image stream.
     """
 
     spec: Spec
     window: Window
     texts: tuple[Tensor, ...]
+    copies: int
     unread: bool
 
     def forks(self, pasted: bool) -> bool:

@@ -68,18 +68,28 @@ class Forward:
 
     @torch.compiler.disable
     def visit(self, kind: str, number: int, image: Tensor) -> None:
-        """Record or overwrite image states [branches · B, tokens, C], in place, at one place of the network."""
-        rows, columns = self.picture.rows, self.picture.columns
-        image = image[:, : rows * columns].unflatten(1, (rows, columns))
-        chunks = image.unflatten(0, (len(self.entries), -1))
-        for states, (branch, entry, record) in zip(chunks, self.entries, strict=True):
+        """Record or overwrite image states [branches · B, tokens, C], in place, at one place of the network; behind
+        the main stream's there may be those of a second one."""
+        self._paste(kind, number, self._chunks(image))
+        if self.program is not None and kind == self.program.fork and self.program.states_on_fork:
+            self._paste(kind, number, self._chunks(image[:, self.program.image :]))
+        for states, (branch, entry, record) in zip(self._chunks(image), self.entries, strict=True):
+            unread = kind == self.network.family.fork and record is not None and branch in record.unread
+            if record is not None and not unread:
+                record.states[branch, entry, kind, number] = states.clone()
+
+    def _paste(self, kind: str, number: int, chunks: Tensor) -> None:
+        for states, (branch, entry, _) in zip(chunks, self.entries, strict=True):
             for recording in self.paste:
                 source = recording.find(branch, entry, kind, number)
                 if source is not None:
                     _overwrite(states, source.to(states), recording.region)
-            unread = kind == self.network.family.fork and record is not None and branch in record.unread
-            if record is not None and not unread:
-                record.states[branch, entry, kind, number] = states.clone()
+
+    def _chunks(self, image: Tensor) -> Tensor:
+        """The picture's own tokens, without references and what follows them, [chunks, B, rows, columns, C]."""
+        rows, columns = self.picture.rows, self.picture.columns
+        image = image[:, : rows * columns].unflatten(1, (rows, columns))
+        return image.unflatten(0, (len(self.entries), -1))
 
 
 def _overwrite(states: Tensor, source: Tensor, region: TokenRegion) -> None:

@@ -89,6 +89,11 @@ def disjoint(regions: tuple[TokenRegion, ...], picture: Picture) -> tuple[tuple[
     return cells, (owner == 0).nonzero()[:, 0]
 
 
+def inside(regions: tuple[TokenRegion, ...], picture: Picture) -> Tensor:
+    """Which image tokens lie in each region, bool [regions, tokens]; regions that overlap share tokens."""
+    return torch.stack([owners((region,), picture).flatten() > 0 for region in regions])
+
+
 def mask_rows(region: Region, cell: Tensor, picture: Picture) -> Tensor | None:
     """The rows of a region's attention mask that belong to its text and its image tokens, [T + n, T + image]."""
     text, options = region.conditioning[0]

@@ -17,10 +17,10 @@ from torch.nn.functional import pad
 
 from ..attention.reads import FORK, IMAGE, Part, Program, Query, Read, own
 from ..picture import Picture
-from ..regions import Region, guided_tokens, owners
+from ..regions import Region, guided_tokens
 from ..schedule import Schedule, Window
 from . import advice
-from .attention_method import AttentionMethod, mask_rows
+from .attention_method import AttentionMethod, inside, mask_rows
 from .spec import Layer, Setting
 
 
@@ -71,38 +71,42 @@ class RegionalPrompting(AttentionMethod):
 
     def lay_out(self, setting: Setting) -> Layer:
         picture, tokens = setting.picture, guided_tokens(self.regions, setting.picture)
-        inside = torch.stack([owners((region,), picture).flatten() > 0 for region in tokens])
-        uncovered = ~inside.any(0, keepdim=True)
+        shared = inside(tokens, picture)
+        window = setting.schedule.between(self.start_percent, self.end_percent)
+        told = advice.on_tokens(self.node, self.regions, tokens, picture), self._on_tokens(shared)
+        return Layer(
+            self,
+            guided=self.on(shared, picture, window),
+            advice=tuple(message for messages in told for message in messages),
+        )
+
+    def on(self, shared: Tensor, picture: Picture, window: Window) -> Prompted:
+        """Laid out on tokens; shared: which of them lie in each region, bool [regions, tokens]."""
+        uncovered = ~shared.any(0, keepdim=True)
         background = self.background and bool(uncovered.any())
         groups = tuple(
             replace(group, share=self._share(group), mask=group_mask(self.regions, group, picture))
-            for group in grouped(torch.cat((inside, uncovered)) if background else inside)
+            for group in grouped(torch.cat((shared, uncovered)) if background else shared)
         )
-        window = setting.schedule.between(self.start_percent, self.end_percent)
-        told = advice.on_tokens(self.node, self.regions, tokens, picture), self._on_tokens(inside)
-        return Layer(
-            self,
-            guided=Prompted(self, window, groups, picture.tokens, int(background)),
-            advice=tuple(message for messages in told for message in messages),
-        )
+        return Prompted(self, window, groups, shared.shape[1], int(background))
 
     def _share(self, group: Group) -> float:
         """Of the regional result: where regions share tokens, the later one's strength counts."""
         strengths = [*(region.strength for region in self.regions), 1.0]  # the background's
         return (1 - self.base_ratio) * (strengths[max(group.members) - 1] if group.members else 1.0)
 
-    def _on_tokens(self, inside: Tensor) -> Iterator[str]:
-        """What the regions tell once they lie on the picture's tokens, bool [regions, tokens]."""
-        times = inside.sum(0)
+    def _on_tokens(self, shared: Tensor) -> Iterator[str]:
+        """What the regions tell once they lie on the picture's tokens."""
+        times = shared.sum(0)
         if uncovered := int((times == 0).sum()):
             follows = "follows the base prompt, as a region of its own"
             if not self.background:
                 share = f"{self.base_ratio:.0%}" if self.base_ratio else "nothing"
                 follows = f"follows no prompt but the base prompt's share, {share}"
             yield f"{self.node}: {uncovered / len(times):.0%} of the picture lies in no region and {follows}"
-        if shared := int((times > 1).sum()):
+        if several := int((times > 1).sum()):
             yield (
-                f"{self.node}: {shared / len(times):.0%} of the picture lies in several regions and follows all of "
+                f"{self.node}: {several / len(times):.0%} of the picture lies in several regions and follows all of "
                 f"their prompts"
             )
 
@@ -139,21 +143,21 @@ class Group:
         return replace(self, tokens=tokens.to(device), seen=seen.to(device), mask=mask)
 
 
-def grouped(inside: Tensor) -> tuple[Group, ...]:
-    """The tokens of no region, those of each region alone, and those of several; inside: bool [regions, tokens]."""
-    regions, none = len(inside), inside.new_empty(0, dtype=torch.long)
+def grouped(shared: Tensor) -> tuple[Group, ...]:
+    """The tokens of no region, those of each region alone, and those of several; shared: bool [regions, tokens]."""
+    regions, none = len(shared), shared.new_empty(0, dtype=torch.long)
     found = {(): none} | {(number,): none for number in range(1, regions + 1)}
-    patterns, which = inside.T.unique(dim=0, return_inverse=True)
+    patterns, which = shared.T.unique(dim=0, return_inverse=True)
     for pattern, tokens in zip(patterns, (which == torch.arange(len(patterns))[:, None]), strict=True):
         found[tuple((pattern.nonzero()[:, 0] + 1).tolist())] = tokens.nonzero()[:, 0]
     return tuple(
-        Group(members, tokens, _seen(inside, members) if members else tokens)
+        Group(members, tokens, _seen(shared, members) if members else tokens)
         for members, tokens in found.items()
     )
 
 
-def _seen(inside: Tensor, members: tuple[int, ...]) -> Tensor:
-    return inside[[number - 1 for number in members]].any(0).nonzero()[:, 0]
+def _seen(shared: Tensor, members: tuple[int, ...]) -> Tensor:
+    return shared[[number - 1 for number in members]].any(0).nonzero()[:, 0]
 
 
 def group_mask(regions: Sequence[Region], group: Group, picture: Picture) -> Tensor | None:

@@ -209,9 +209,10 @@ def _base_mask(
     tokens = torch.arange(mask.shape[-1], device=mask.device)
 
     def places(parts: List[Part]) -> Tensor:
-        found = [tokens[:text] if sequence.of_base(part.stream) else tokens[text:] for part in parts]
-        return torch.cat(
-            [x if part.rows is None else x[part.rows] for x, part in zip(found, parts, strict=True)]
-        )
+        found = []
+        for part in parts:
+            whole = tokens[:text] if sequence.of_base(part.stream) else tokens[text:]
+            found.append(whole if part.rows is None else whole[part.rows])
+        return torch.cat(found)
 
     return mask[..., places(queries) if mask.shape[-2] > 1 else [0], :][..., places(keys)]

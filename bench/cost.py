@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -24,6 +24,7 @@ from bench.flux import (
     Binding,
     Evaluation,
     Refinement,
+    RegionalPrompting,
     Replay,
     Trajectory,
     add_spec,
@@ -42,6 +43,12 @@ CEILINGS = {
     ("SR, delta 0.5, shared", 2): 1.30, ("SR, delta 0.5, shared", 4): 1.42, ("SR, delta 0.5, shared", 8): 1.66,
     ("SR, delta 0.5, published", 2): 1.81, ("SR, delta 0.5, published", 4): 1.93,
     ("SR, delta 0.5, published", 8): 2.16,
+    ("RP, base 0", 2): 0.97, ("RP, base 0", 4): 1.03, ("RP, base 0", 8): 1.20,
+    ("RP, base 0.3, shared", 2): 1.21, ("RP, base 0.3, shared", 4): 1.27, ("RP, base 0.3, shared", 8): 1.44,
+    ("RP, base 0.3, published", 2): 1.72, ("RP, base 0.3, published", 4): 1.77,
+    ("RP, base 0.3, published", 8): 1.95,
+    ("a run, RP base 0.3, 10 of 24 steps", 2): 1.31, ("a run, RP base 0.3, 10 of 24 steps", 4): 1.33,
+    ("a run, RP base 0.3, 10 of 24 steps", 8): 1.40,
 }  # fmt: skip
 """What a prototype reached; the pack may not cost more."""
 
@@ -101,7 +108,9 @@ def _kind(args: dict) -> tuple:
     texts = tuple(text.shape for text in c.get("rag_texts", ()))
     asks = None
     if step and step.guided and texts:
-        asks = step.guided.spec.delta, step.guided.spec.published, bool(step.paste)
+        spec = step.guided.spec
+        settings = (value for value in vars(spec).values() if isinstance(value, int | float))
+        asks = type(spec), *settings, bool(step.paste)
     return args["input"].shape, c["c_crossattn"].shape, texts, asks
 
 
@@ -124,6 +133,10 @@ def refinement(regions: int, delta: float, fidelity: str = "published") -> Refin
 
 def refined(model, regions: int, delta: float):
     return add_spec(model, refinement(regions, delta))
+
+
+def prompting(regions: int, base_ratio: float, fidelity: str = "published") -> RegionalPrompting:
+    return RegionalPrompting(cells(regions, DEV, TEXT), base_ratio, published=fidelity == "published")
 
 
 def bound(model, regions: int, steps: int, features: bool = True):
@@ -180,6 +193,12 @@ def measure() -> dict:
     method("SR, delta 1", lambda r: refinement(r, 1.0))
     method("SR, delta 0.5, shared", lambda r: refinement(r, 0.5, "shared"))
     method("SR, delta 0.5, published", lambda r: refinement(r, 0.5))
+    method("RP, base 0", lambda r: prompting(r, 0.0))
+    method("RP, base 0.3, shared", lambda r: prompting(r, 0.3, "shared"))
+    method("RP, base 0.3, published", lambda r: prompting(r, 0.3))
+    method(
+        "RP, base 0.3, published, single_interval 2", lambda r: replace(prompting(r, 0.3), single_interval=2)
+    )
     row("SR, delta 1, cfg 3", lambda r: refined(model, r, 1.0), negative=True)
     row("a bound step alone", lambda r: bound(model, r, 1))
     row("a bound step with SR, delta 1", lambda r: refined(bound(model, r, 1), r, 1.0))
@@ -188,6 +207,7 @@ def measure() -> dict:
     for steps in (1, 2, 4):
         row(f"a run, HB {steps} of {STEPS} steps", lambda r, n=steps: bound(model, r, n), STEPS, (4,))
     row("a run, defaults (HB 2 of 20, SR delta 1)", lambda r: refined(bound(model, r, 2), r, 1.0), STEPS)
+    row("a run, RP base 0.3, 10 of 24 steps", lambda r: add_spec(model, prompting(r, 0.3)), 24)
     row("a run, defaults, cfg 3", lambda r: refined(bound(model, r, 2), r, 1.0), STEPS, (4,), negative=True)
     kept = {
         "SR delta 1": counted(refined(bound(model, 4, 1), 4, 1.0), 1).kept,

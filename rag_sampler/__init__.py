@@ -1,4 +1,5 @@
-"""Region-aware generation: Hard Binding, Soft Refinement, Repaint and layouts (RAG, arXiv 2411.06558).
+"""Region-aware generation: Hard Binding, Soft Refinement, Repaint and layouts (RAG, arXiv 2411.06558), and Regional
+Prompting (arXiv 2411.02395).
 
     layout, regions, picture, schedule, canvas, preview, planner    the ground: what is asked for, in tokens and sigmas
     attention                                                       who reads whom

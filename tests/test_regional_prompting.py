@@ -98,6 +98,16 @@ def test_the_background_is_one_more_region_with_the_base_prompt(model, texts, se
     assert (found - bare).abs().max() > 1e-2
 
 
+@pytest.mark.parametrize("name", [*families.CONFIGS, "Chroma"])
+def test_the_background_on_every_family(name, tmp_path):
+    model = families.load(name, tmp_path)
+    setting = families.conditioning(1), families.noise(model, 6, 8), schedule(model, 3)
+    left, right = Region(LEFT, families.conditioning(2)), Region(RIGHT, families.conditioning(1))
+    found = sample(prompting(model, (left,), 0.2), *setting)
+    close(found, sample(prompting(model, (left, right), 0.2), *setting))
+    assert (found - sample(model, *setting)).abs().max() > 1e-2
+
+
 def test_a_second_image_stream_sees_bound_states(model, texts, setting):
     """The base prompt's text over the picture changes nothing where a box is bound, in either stream."""
     bound = add_spec(model, Binding(regions(texts, (Box(0, 0.1, 0.4, 0.8), "H0")), 3))
@@ -155,6 +165,10 @@ def test_the_mask_of_an_overlap_has_each_texts_own_columns():
         (region(1, 0), region(2, 100)), Group((1, 2), torch.tensor([2]), torch.arange(4)), Picture(2, 8)
     )
     assert found.tolist() == [[15.0, 124.0, 125.0, 126.0, 127.0, 128.0, 129.0]]
+    with_references = Group((1, 2), torch.tensor([2]), torch.arange(4), 1.0, found).on(
+        torch.tensor([4, 5]), "cpu", torch.float64
+    )
+    assert with_references.mask.tolist() == [[*found[0].tolist(), 0.0, 0.0]]
     alone = group_mask((region(1, 0),), Group((1,), torch.tensor([0, 1]), torch.arange(3)), Picture(2, 8))
     assert alone.tolist() == [[0.0, 1.0, 2.0, 3.0], [5.0, 6.0, 7.0, 8.0], [10.0, 11.0, 12.0, 13.0]]
 

@@ -9,7 +9,13 @@ from test_workflows import DEMO, shrink
 from demo.client import PromptError
 from demo.workflow import BYPASSED, MUTED, read, to_prompt
 
-PASS_ON = {"RAGHardBinding", "RAGSoftRefinementAttention", "RAGHardBindingSampler", "RAGRepaint"}
+PASS_ON = {
+    "RAGHardBinding",
+    "RAGSoftRefinementAttention",
+    "RAGRegionalPrompting",
+    "RAGHardBindingSampler",
+    "RAGRepaint",
+}
 """Nodes that take a MODEL or a LATENT and put one out: bypassed, they hand it on."""
 
 

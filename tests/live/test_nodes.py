@@ -26,6 +26,12 @@ NODES = {  # id -> display name, required inputs, optional inputs, output types
         "",
         ["MODEL"],
     ),
+    "RAGRegionalPrompting": (
+        "Regional Prompting Attention",
+        "model regions base_ratio start_percent end_percent double_interval single_interval background fidelity",
+        "",
+        ["MODEL"],
+    ),
     "RAGHardBindingSampler": (
         "Hard Binding Sampler",
         "model seed steps cfg sampler_name scheduler positive negative latent_image denoise bind_steps "

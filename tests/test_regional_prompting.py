@@ -285,8 +285,8 @@ def test_a_family_without_an_adapter_is_refused_by_name(texts):
     [
         ((LEFT, RIGHT), {"base_ratio": 1.0}, "base_ratio 1 and changes nothing"),
         ((LEFT,), {"base_ratio": 0.2}, "50% of the picture lies in no region and follows the base prompt, as a region"),
-        ((LEFT,), {"base_ratio": 0.2, "background": False}, "no prompt but the base prompt's share, 20%"),
-        ((LEFT,), {"base_ratio": 0.0, "background": False}, "no prompt but the base prompt's share, nothing"),
+        ((LEFT,), {"base_ratio": 0.2, "background": False}, "no region and follows the base prompt's share of 0.2 alone"),
+        ((LEFT,), {"base_ratio": 0.0, "background": False}, "50% of the picture lies in no region and follows no prompt"),
         ((LEFT, WHOLE), {"base_ratio": 0.2}, "50% of the picture lies in several regions and follows all of their"),
         ((LEFT, RIGHT), {"base_ratio": 0.2}, None),
     ],

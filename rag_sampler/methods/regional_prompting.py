@@ -99,11 +99,11 @@ class RegionalPrompting(AttentionMethod):
         """What the regions tell once they lie on the picture's tokens."""
         times = shared.sum(0)
         if uncovered := int((times == 0).sum()):
-            follows = "follows the base prompt, as a region of its own"
-            if not self.background:
-                share = f"{self.base_ratio:.0%}" if self.base_ratio else "nothing"
-                follows = f"follows no prompt but the base prompt's share, {share}"
-            yield f"{self.node}: {uncovered / len(times):.0%} of the picture lies in no region and {follows}"
+            share = (
+                f"the base prompt's share of {self.base_ratio:g} alone" if self.base_ratio else "no prompt"
+            )
+            follows = "the base prompt, as a region of its own" if self.background else share
+            yield f"{self.node}: {uncovered / len(times):.0%} of the picture lies in no region and follows {follows}"
         if several := int((times > 1).sum()):
             yield (
                 f"{self.node}: {several / len(times):.0%} of the picture lies in several regions and follows all of "

@@ -61,15 +61,16 @@ def fidelity_input(share: str = "delta") -> io.Input:
 
 
 def window_inputs(
-    end: float = 1.0,
-    end_tooltip: str = "Part of the sampling up to which the regions guide; 1 is the end.",
+    end: float = 1.0, end_tooltip: str = "Part of the sampling up to which the regions guide; 1 is the end."
 ) -> list[io.Input]:
     """Part of the sampling in which an attention method works."""
-    start_tooltip = "Part of the sampling after which the regions guide; 0 is the start."
-    windows = (("start_percent", 0.0, start_tooltip), ("end_percent", end, end_tooltip))
+    widgets = {
+        "start_percent": (0.0, "Part of the sampling after which the regions guide; 0 is the start."),
+        "end_percent": (end, end_tooltip),
+    }
     return [
         io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.01, tooltip=tooltip)
-        for name, default, tooltip in windows
+        for name, (default, tooltip) in widgets.items()
     ]
 
 

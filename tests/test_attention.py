@@ -123,9 +123,8 @@ def test_every_token_of_the_base_result_has_its_own_row_of_the_base_mask():
 def test_keys_are_laid_out_once_for_all_texts(count, ceiling):
     """FLUX.1-dev, 1024 × 1024, texts of 256 tokens, delta 1: megabytes a block; a copy for each read moves 604 and
     1057."""
-    cells, none = torch.arange(4096).chunk(count), torch.tensor([], dtype=torch.long)
-    of_block = reads(cells, none, [None] * count, 1.0, False)
-    found = Program((0, *[256] * count), 4096, lambda kind, number: of_block)
+    found = program((0, *[256] * count), torch.arange(4096).chunk(count), NONE)
+    found.image = 4096
     assert ceiling - 5 < moved(found, {"double_block": 19, "single_block": 38}, 24, 3072) <= ceiling
 
 

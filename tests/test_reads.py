@@ -2,18 +2,23 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from unittest.mock import patch
 
 import pytest
 import torch
 from further_method import Invoked, LaidOut
 from hypothesis import given
 from hypothesis import strategies as st
+from rag_pack.rag_sampler import regions
 from rag_pack.rag_sampler.attention.reads import FORK, IMAGE, Part, Program, Read, Sequence, own, run_reads
 from rag_pack.rag_sampler.engine import add_spec
 from rag_pack.rag_sampler.layout import Box
-from rag_pack.rag_sampler.methods.refinement import Refined, Refinement
+from rag_pack.rag_sampler.methods.refinement import Refinement
 from rag_pack.rag_sampler.methods.regional_prompting import RegionalPrompting
-from rag_pack.rag_sampler.regions import Region
+from rag_pack.rag_sampler.methods.spec import Guided, Setting, Spec
+from rag_pack.rag_sampler.picture import Picture, TokenBox
+from rag_pack.rag_sampler.regions import Region, TokenRegion
 from test_properties import examples
 from tiny import conditioning, noise_for, sample, schedule
 from torch import Tensor
@@ -42,7 +47,20 @@ class Layout:
         numbers = torch.arange(1, len(self.inside) + 1)[:, None]
         return (self.with_references * numbers).amax(0)
 
-    def program(self, guided, fork: str | None) -> Program:
+    def regions(self, strengths: list[float] | None = None) -> tuple[Region, ...]:
+        strengths = strengths or [1.0] * len(self.inside)
+        return tuple(Region(None, [[torch.zeros(1, 1, 1), {}]], strength=strength) for strength in strengths)
+
+    def lay_out(self, spec: Spec) -> Guided:
+        """On one row of tokens; nodes refuse regions without any."""
+        tokens = self.inside.shape[1]
+        found = tuple(TokenRegion(TokenBox(0, 1, 0, tokens), own[None]) for own in self.inside)
+        schedule = SimpleNamespace(between=lambda start, end: None)
+        with patch.object(regions, "_rasterised", lambda *_: found):
+            return spec.lay_out(Setting(Picture(2, 2 * tokens), schedule, None, "")).guided
+
+    def program(self, guided: Guided, pasted: bool) -> Program:
+        fork = SINGLE if guided.forks(pasted) else None
         return guided.program(self.texts[0], self.texts[1:], self.references, fork, "cpu", torch.float64)
 
 
@@ -81,46 +99,41 @@ def mixed(base: Tensor, regional: Tensor, share: Tensor) -> Tensor:
     return base + share.to(base)[:, None] * (regional - base)
 
 
-def cellwise(layout: Layout, shares: list[float]) -> Callable:
-    """Soft Refinement: the last region has a token; what it guides is the fork where there is one."""
+def cellwise(make: Callable) -> Callable:
+    """Methods of cells; make(draw, regions, share) gives the spec and each region's share of its own result. The last
+    region has a token; what it guides is the fork where there is one."""
 
-    def expected(qkv: list[Tensor], sequence: Sequence, kind: str, number: int) -> Tensor:
-        base, regional, owner = Rule(sequence), Rule(sequence), layout.owner
-        text, main = base.tokens(0), base.tokens(IMAGE)
-        guided = base.tokens(FORK if sequence.forked else IMAGE)
-        base.add([text, main], [text, main])
-        regional.add([guided[owner == 0]], [text, guided])
-        for number in range(1, len(layout.texts)):
-            words = base.tokens(number)
-            regional.add([words, guided[owner == number]], [words, guided])
-        out, other = base.attention(*qkv), regional.attention(*qkv)
-        share = torch.tensor([0.0, *shares])[owner]
-        image = mixed(out[:, :, main], other[:, :, guided], share)
-        out[:, :, len(text) : main[0]] = other[:, :, len(text) : main[0]]
-        out[:, :, guided], out[:, :, main] = other[:, :, guided], image
-        return out
+    def method(draw, layout: Layout) -> tuple[Program, Callable]:
+        spec, shares = make(draw, layout.regions(), draw(st.sampled_from([0.3, 1.0])))
+        program = layout.program(layout.lay_out(spec), pasted=draw(st.booleans()))
 
-    return expected
+        def expected(qkv: list[Tensor], sequence: Sequence, kind: str, number: int) -> Tensor:
+            base, regional, owner = Rule(sequence), Rule(sequence), layout.owner
+            text, main = base.tokens(0), base.tokens(IMAGE)
+            guided = base.tokens(FORK if sequence.forked else IMAGE)
+            base.add([text, main], [text, main])
+            regional.add([guided[owner == 0]], [text, guided])
+            for number in range(1, len(layout.texts)):
+                words = base.tokens(number)
+                regional.add([words, guided[owner == number]], [words, guided])
+            out, other = base.attention(*qkv), regional.attention(*qkv)
+            share = torch.tensor([0.0, *shares])[owner]
+            image = mixed(out[:, :, main], other[:, :, guided], share)
+            out[:, :, len(text) : main[0]] = other[:, :, len(text) : main[0]]
+            out[:, :, guided], out[:, :, main] = other[:, :, guided], image
+            return out
 
+        return program, expected
 
-def soft_refinement(draw, layout: Layout) -> tuple[Program, Callable]:
-    delta, numbers = draw(st.sampled_from([0.3, 1.0])), range(1, len(layout.texts))
-    owner = layout.owner[: layout.inside.shape[1]]
-    cells = tuple((owner == number).nonzero()[:, 0] for number in numbers)
-    guided = Refined(
-        Refinement((), delta), None, cells, (owner == 0).nonzero()[:, 0], tuple(None for _ in cells)
-    )
-    fork = SINGLE if draw(st.booleans()) else None
-    return layout.program(guided, fork), cellwise(layout, [delta for _ in cells])
+    return method
 
 
 def regional_prompting(draw, layout: Layout) -> tuple[Program, Callable]:
     base_ratio, numbers = draw(st.sampled_from([0.0, 0.3])), range(1, len(layout.texts))
     strengths = [draw(st.sampled_from([1.0, 1.0, 0.5, 0.0])) for _ in numbers]
-    regions = tuple(Region(None, [[torch.zeros(1, 1, 1), {}]], strength=strength) for strength in strengths)
     intervals = draw(st.integers(1, 3)), draw(st.integers(1, 3))
     spec = RegionalPrompting(
-        regions,
+        layout.regions(strengths),
         base_ratio,
         0.0,
         1.0,
@@ -128,8 +141,7 @@ def regional_prompting(draw, layout: Layout) -> tuple[Program, Callable]:
         background=draw(st.booleans()),
         published=draw(st.booleans()),
     )
-    guided = spec.on(layout.inside, None, None)
-    program = layout.program(guided, SINGLE if guided.forks(False) else None)
+    program = layout.program(layout.lay_out(spec), pasted=False)
 
     def expected(qkv: list[Tensor], sequence: Sequence, kind: str, number: int) -> Tensor:
         inside = layout.with_references
@@ -158,12 +170,12 @@ def regional_prompting(draw, layout: Layout) -> tuple[Program, Callable]:
 
 
 def further_method(draw, layout: Layout) -> tuple[Program, Callable]:
-    guided = LaidOut(None, None, (), layout.inside)
+    program = layout.program(layout.lay_out(Invoked(layout.regions())), pasted=False)
 
     def expected(qkv: list[Tensor], sequence: Sequence, kind: str, number: int) -> Tensor:
         return invoked(sequence, layout.with_references, number).attention(*qkv)
 
-    return layout.program(guided, None), expected
+    return program, expected
 
 
 def invoked(sequence: Sequence, inside: Tensor, number: int) -> Rule:
@@ -179,7 +191,12 @@ def invoked(sequence: Sequence, inside: Tensor, number: int) -> Rule:
 
 
 METHODS = {
-    "Soft Refinement": soft_refinement,
+    "Soft Refinement": cellwise(
+        lambda draw, regions, share: (
+            Refinement(regions, share, published=draw(st.booleans())),
+            [share] * len(regions),
+        )
+    ),
     "Regional Prompting": regional_prompting,
     "InvokeAI's rule": further_method,
 }

@@ -24,6 +24,7 @@ from bench.flux import (
     Binding,
     Evaluation,
     Refinement,
+    RegionalDiffusion,
     RegionalPrompting,
     Replay,
     Trajectory,
@@ -43,6 +44,7 @@ CEILINGS = {
     ("SR, delta 0.5, shared", 2): 1.30, ("SR, delta 0.5, shared", 4): 1.42, ("SR, delta 0.5, shared", 8): 1.66,
     ("SR, delta 0.5, published", 2): 1.81, ("SR, delta 0.5, published", 4): 1.93,
     ("SR, delta 0.5, published", 8): 2.16,
+    ("RPG, base_ratio 0.5", 2): 1.30, ("RPG, base_ratio 0.5", 4): 1.42, ("RPG, base_ratio 0.5", 8): 1.66,
     ("RP, base 0", 2): 0.97, ("RP, base 0", 4): 1.03, ("RP, base 0", 8): 1.20,
     ("RP, base 0.3, shared", 2): 1.21, ("RP, base 0.3, shared", 4): 1.27, ("RP, base 0.3, shared", 8): 1.44,
     ("RP, base 0.3, published", 2): 1.72, ("RP, base 0.3, published", 4): 1.77,
@@ -193,6 +195,7 @@ def measure() -> dict:
     method("SR, delta 1", lambda r: refinement(r, 1.0))
     method("SR, delta 0.5, shared", lambda r: refinement(r, 0.5, "shared"))
     method("SR, delta 0.5, published", lambda r: refinement(r, 0.5))
+    method("RPG, base_ratio 0.5", lambda r: RegionalDiffusion(cells(r, DEV, TEXT), (0.5,)))
     method("RP, base 0", lambda r: prompting(r, 0.0))
     method("RP, base 0.3, shared", lambda r: prompting(r, 0.3, "shared"))
     method("RP, base 0.3, published", lambda r: prompting(r, 0.3))

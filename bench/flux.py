@@ -15,6 +15,7 @@ Picture = pack("rag_sampler.picture").Picture
 Region = pack("rag_sampler.regions").Region
 Binding = pack("rag_sampler.methods.binding").Binding
 Refinement = pack("rag_sampler.methods.refinement").Refinement
+RegionalDiffusion = pack("rag_sampler.methods.rpg").RegionalDiffusion
 RegionalPrompting = pack("rag_sampler.methods.regional_prompting").RegionalPrompting
 Replay = pack("rag_sampler.methods.record").Replay
 Evaluation, Trajectory = (

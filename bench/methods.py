@@ -62,16 +62,24 @@ def attention_masks(demo: Demo, layout: Layout) -> tuple[object, list]:
     return model, positive
 
 
-def regional(bind_steps: int, delta: float, fidelity: str = "published", features: bool = True) -> Method:
-    """The pack's Hard Binding and Soft Refinement Attention nodes."""
+SOFT_REFINEMENT = "RAGSoftRefinementAttention"
+REGIONAL_PROMPTING = "RAGRegionalPrompting"
+RPG = "RAGRPGRegionalDiffusion"
+
+
+def regional(bind_steps: int, attention: str = "", features: bool = True, **settings) -> Method:
+    """The pack's Hard Binding and, of its nodes for attention, the one of this id; settings: those that are not its
+    defaults."""
 
     def method(demo: Demo, layout: Layout) -> tuple[object, list]:
         patches, model = pack("nodes.patches"), demo.model
         regions = demo.regions(layout.cells, layout.region_texts())
         if bind_steps:
             model = patches.RAGHardBinding.execute(model, regions, bind_steps, features)[0]
-        if delta:
-            model = patches.RAGSoftRefinementAttention.execute(model, regions, delta, 0.0, 1.0, fidelity)[0]
+        if attention:
+            node = getattr(patches, attention)
+            widgets = {i.id: i.default for i in node.define_schema().inputs if hasattr(i, "default")}
+            model = node.execute(model, regions, **{**widgets, **settings})[0]
         return model, demo.encode(layout.text())
 
     return method
@@ -84,10 +92,14 @@ def ways(bind_steps: int) -> dict[str, Method]:
         "area conditioning": area,
         "mask conditioning": mask,
         "attention masks alone": attention_masks,
-        "Soft Refinement alone": regional(0, DELTA),
-        "Hard Binding alone": regional(bind_steps, 0),
-        "both": regional(bind_steps, DELTA),
-        "both, delta 0.5": regional(bind_steps, 0.5),
+        "Soft Refinement alone": regional(0, SOFT_REFINEMENT, delta=DELTA),
+        "Regional Prompting alone": regional(0, REGIONAL_PROMPTING),
+        "RPG alone": regional(0, RPG),
+        "Hard Binding alone": regional(bind_steps),
+        "both": regional(bind_steps, SOFT_REFINEMENT, delta=DELTA),
+        "both, delta 0.5": regional(bind_steps, SOFT_REFINEMENT, delta=0.5),
+        "Hard Binding, Regional Prompting": regional(bind_steps, REGIONAL_PROMPTING),
+        "Hard Binding, RPG": regional(bind_steps, RPG),
     }
 
 

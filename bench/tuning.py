@@ -21,7 +21,7 @@ from bench.demo import Demo, warn_once
 from bench.judge import Verdict, judge
 from bench.layout import Kept, progress, verdict
 from bench.layouts import Layout, layouts
-from bench.methods import BIND_STEPS, regional
+from bench.methods import BIND_STEPS, SOFT_REFINEMENT, regional
 
 SEED = 11
 COUNTS, EACH = (3, 4, 6), 4
@@ -39,7 +39,9 @@ class Setting:
     sampler: str = "euler"
 
     def run(self, demo: Demo, layout: Layout) -> Verdict:
-        model, positive = regional(self.bind_steps, self.delta, self.fidelity, self.features)(demo, layout)
+        attention = SOFT_REFINEMENT if self.delta else ""
+        refined = {"delta": self.delta, "fidelity": self.fidelity} if attention else {}
+        model, positive = regional(self.bind_steps, attention, self.features, **refined)(demo, layout)
         latent = demo.sample(
             model, positive, SEED, layout.width, layout.height, self.steps, self.cfg, self.sampler
         )

@@ -16,6 +16,7 @@ from rag_pack.rag_sampler.engine import add_spec
 from rag_pack.rag_sampler.layout import Box
 from rag_pack.rag_sampler.methods.refinement import Refinement
 from rag_pack.rag_sampler.methods.regional_prompting import RegionalPrompting
+from rag_pack.rag_sampler.methods.rpg import RegionalDiffusion
 from rag_pack.rag_sampler.methods.spec import Guided, Setting, Spec
 from rag_pack.rag_sampler.picture import Picture, TokenBox
 from rag_pack.rag_sampler.regions import Region, TokenRegion
@@ -195,6 +196,12 @@ METHODS = {
         lambda draw, regions, share: (
             Refinement(regions, share, published=draw(st.booleans())),
             [share] * len(regions),
+        )
+    ),
+    "RPG": cellwise(
+        lambda draw, regions, share: (
+            RegionalDiffusion(regions, (1 - share, 0.25)[: len(regions)]),
+            [share, *[0.75] * (len(regions) - 1)],
         )
     ),
     "Regional Prompting": regional_prompting,

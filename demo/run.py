@@ -17,6 +17,7 @@ WORKFLOWS = HERE / "workflows"
 FOUR_REGIONS, ANY_SAMPLER = "rag_shapes_four_regions", "rag_shapes_any_sampler"
 REPAINT, PLANNER = "rag_shapes_repaint", "rag_shapes_planner"
 LORA, CONTROLNET = "rag_shapes_lora", "rag_shapes_controlnet"
+COMPARE = "rag_shapes_compare_methods"
 SEED, OTHER_SEED = 1, 2
 
 Changes = Mapping[tuple[str, str], Any]
@@ -56,6 +57,7 @@ PICTURES = [
     Picture("repaint_strip", REPAINT, {}, drawn_by="ImageStitch"),
     Picture("lora_of_one_region", LORA, sampler_seed(SEED)),
     Picture("controlnet_strip", CONTROLNET, {}, drawn_by="ImageStitch"),
+    Picture("methods_sheet", COMPARE, {}, drawn_by="ImageStitch"),
     Picture("planner_layout", PLANNER, {}, drawn_by="RAGPlanToRegions"),
     Picture(f"planner_seed_{SEED}", PLANNER, sampler_seed(SEED)),
 ]

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from rag_pack.nodes.canvas import RAGRegionCanvas
 from rag_pack.nodes.regions import RAGSplitRatioLayout
 from rag_pack.rag_sampler.canvas import drawn_regions, read_drawing, read_linked, write_drawing
-from rag_pack.rag_sampler.layout import NEAR_BREAK, Box, LayoutError, parse_split_ratio, split_prompts
+from rag_pack.rag_sampler.layout import (
+    NEAR_BREAK,
+    Box,
+    LayoutError,
+    parse_base_ratios,
+    parse_split_ratio,
+    split_prompts,
+)
 from rag_pack.rag_sampler.methods.attention_method import disjoint
 from rag_pack.rag_sampler.picture import Picture
 from rag_pack.rag_sampler.planner import Plan, PlanError, read_plan
@@ -235,6 +242,19 @@ def test_a_split_ratio_is_cells_or_a_refusal(text):
     assert (
         count([cell.guided_tokens(Picture.of_pixels(1024, 1024)) for cell in cells], 1024, 1024) == 1
     ).all()
+
+
+@examples(300)
+@given(st.one_of(texts, st.text("0123456789.,;/%e+- x０", max_size=20)))
+@example("9" * 400 + "%")
+@example("1e-320, 0/0")
+def test_base_ratios_are_ratios_or_a_refusal(text):
+    try:
+        ratios = parse_base_ratios(text)
+    except LayoutError as error:
+        assert str(error).startswith("base_ratios ")
+        return
+    assert all(0 <= ratio <= 1 for ratio in ratios)
 
 
 @examples(300)

@@ -1,10 +1,16 @@
 """The reads of Soft Refinement against plain softmax with masks written out; and ComfyUI's attention hook."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from rag_pack.rag_sampler.attention.override import install_override
 from rag_pack.rag_sampler.attention.reads import FORK, IMAGE, Program, run_reads
-from rag_pack.rag_sampler.methods.refinement import reads
+from rag_pack.rag_sampler.layout import Cell
+from rag_pack.rag_sampler.methods.refinement import Refinement, reads
+from rag_pack.rag_sampler.methods.spec import Setting
+from rag_pack.rag_sampler.picture import Picture
+from rag_pack.rag_sampler.regions import Region
 
 from bench.moved import moved
 
@@ -123,8 +129,11 @@ def test_every_token_of_the_base_result_has_its_own_row_of_the_base_mask():
 def test_keys_are_laid_out_once_for_all_texts(count, ceiling):
     """FLUX.1-dev, 1024 × 1024, texts of 256 tokens, delta 1: megabytes a block; a copy for each read moves 604 and
     1057."""
-    found = program((0, *[256] * count), torch.arange(4096).chunk(count), NONE)
-    found.image = 4096
+    columns = [Cell(i / count, 0, (i + 1) / count, 1) for i in range(count)]
+    spec = Refinement(tuple(Region(cell, [[torch.zeros(1, 1, 1), {}]]) for cell in columns), 1.0)
+    schedule = SimpleNamespace(between=lambda start, end: None)
+    guided = spec.lay_out(Setting(Picture(128, 128), schedule, None, "")).guided
+    found = guided.program(256, (256,) * count, 0, None, "meta", torch.bfloat16)
     assert ceiling - 5 < moved(found, {"double_block": 19, "single_block": 38}, 24, 3072) <= ceiling
 
 

@@ -20,6 +20,10 @@ from .regions import Region, TokenRegion, bound_tokens
 Color = tuple[int, int, int]
 
 _WIDE_FONTS = (
+    "DejaVuSans.ttf",
+    "LiberationSans-Regular.ttf",
+    "arial.ttf",
+    "Arial.ttf",
     "NotoSansCJK-Regular.ttc",
     "NotoSansSC-Regular.otf",
     "wqy-zenhei.ttc",
@@ -217,9 +221,19 @@ def _cut(line: str, font, width: float) -> str:
 
 @lru_cache(maxsize=32)
 def _font(size: int, text: str = "") -> ImageFont.FreeTypeFont:
-    """Pillow's own font, or one of the system's where the text needs more signs than that has."""
-    if any(sign > "\u024f" and not "\u2010" <= sign <= "\u2122" for sign in text):
-        for name in _WIDE_FONTS:
-            with contextlib.suppress(OSError):
-                return ImageFont.truetype(name, size)
-    return ImageFont.load_default(size)
+    """Pillow's own font, or the first of the system's that has every sign of the text where that has not."""
+    own = ImageFont.load_default(size)
+    if _has_signs(own, text):
+        return own
+    for name in _WIDE_FONTS:
+        with contextlib.suppress(OSError):
+            font = ImageFont.truetype(name, size)
+            if _has_signs(font, text):
+                return font
+    return own
+
+
+def _has_signs(font: ImageFont.FreeTypeFont, text: str) -> bool:
+    """Whether a font draws each sign as something else than its box for those that it lacks."""
+    box = bytes(font.getmask("\uffff"))
+    return all(bytes(font.getmask(sign)) != box for sign in set(text) if sign > "~")

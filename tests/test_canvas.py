@@ -5,8 +5,10 @@ import time
 
 import pytest
 import torch
+from PIL import ImageFont
 from rag_pack.nodes.canvas import RAGRegionCanvas
 from rag_pack.nodes.layout import RAGLayoutPreview
+from rag_pack.rag_sampler import preview
 from rag_pack.rag_sampler.canvas import drawn_regions, read_drawing, read_linked
 from rag_pack.rag_sampler.layout import Box, LayoutError
 from rag_pack.rag_sampler.picture import Picture
@@ -250,6 +252,24 @@ def test_overlaps_are_hatched():
     shared, alone = picture[150:250, 140:180], picture[150:250, 30:70]
     assert shared.std(dim=(0, 1)).min() > 0.1
     assert alone.std(dim=(0, 1)).max() < 1e-3
+
+
+def test_a_font_that_has_every_letter_of_a_prompt_is_taken(monkeypatch):
+    """Pillow's own has no accents; where no font of the system has them either, it is the one."""
+    load, own, accents = ImageFont.truetype, ImageFont.load_default(17), ImageFont.load_default(18)
+    assert preview._has_signs(own, "a cafe ·") and not preview._has_signs(own, "café")
+    fonts = {"arial.ttf": accents}
+
+    def truetype(font, size, **options):
+        return fonts.get(font, own) if isinstance(font, str) else load(font, size, **options)
+
+    monkeypatch.setattr(ImageFont, "truetype", truetype)
+    preview._font.cache_clear()
+    assert preview._font(17, "a café").size == 17
+    monkeypatch.setattr(preview, "_has_signs", lambda font, text: "é" not in text or font is accents)
+    preview._font.cache_clear()
+    assert preview._font(17, "a café") is accents and preview._font(17, "a cafe").size == 17
+    preview._font.cache_clear()
 
 
 def test_labels_at_one_corner_do_not_hide_one_another():

@@ -169,7 +169,7 @@ def repainting(model, regions: int):
 def moved_by(model, spec) -> float:
     """Megabytes that a spec's reads move in a block."""
     setting = setting_of(model, SIDE)
-    network, guided = setting.network, spec.lay_out(setting).guided
+    network, guided = setting.network, spec.lay_out(setting).guided[0]
     fork = network.family.fork if guided.forks(pasted=False) else None
     lengths = (TEXT,) * len(guided.texts)
     program = guided.program(TEXT, lengths, 0, fork, torch.device("meta"), torch.bfloat16)

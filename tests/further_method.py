@@ -8,8 +8,7 @@ import torch
 from rag_pack.rag_sampler.attention.reads import IMAGE, Part, Program, Read, own
 from rag_pack.rag_sampler.methods.attention_method import AttentionMethod, inside
 from rag_pack.rag_sampler.methods.regional_prompting import grouped
-from rag_pack.rag_sampler.methods.spec import Layer
-from rag_pack.rag_sampler.regions import Region, guided_tokens
+from rag_pack.rag_sampler.regions import Region
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,9 +17,16 @@ class Invoked(AttentionMethod):
     start_percent, end_percent = 0.0, 1.0
     node = method = "InvokeAI's rule"
 
-    def lay_out(self, setting) -> Layer:
-        tokens, window = guided_tokens(self.regions, setting.picture), setting.schedule.between(0, 1)
-        return Layer(self, guided=LaidOut(self, window, self.texts, inside(tokens, setting.picture)))
+    @property
+    def shares(self) -> tuple[float, ...]:
+        return (1.0,) * len(self.regions)
+
+    def guide(self, live, picture, window):
+        texts, tokens = tuple(one.text for one in live), [one.tokens for one in live]
+        return LaidOut(self, window, texts, inside(tokens, picture))
+
+    def told(self, guided, picture) -> str:
+        return self.method
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from rag_pack.rag_sampler.methods.refinement import Refinement, reads
 from rag_pack.rag_sampler.methods.spec import Setting
 from rag_pack.rag_sampler.picture import Picture
 from rag_pack.rag_sampler.regions import Region
+from rag_pack.rag_sampler.schedule import Window
 
 from bench.moved import moved
 
@@ -131,8 +132,8 @@ def test_keys_are_laid_out_once_for_all_texts(count, ceiling):
     1057."""
     columns = [Cell(i / count, 0, (i + 1) / count, 1) for i in range(count)]
     spec = Refinement(tuple(Region(cell, [[torch.zeros(1, 1, 1), {}]]) for cell in columns), 1.0)
-    schedule = SimpleNamespace(between=lambda start, end: None)
-    guided = spec.lay_out(Setting(Picture(128, 128), schedule, None, "")).guided
+    schedule = SimpleNamespace(between=lambda start, end: Window(1.0, 0.0))
+    guided = spec.lay_out(Setting(Picture(128, 128), schedule, None, "")).guided[0]
     found = guided.program(256, (256,) * count, 0, None, "meta", torch.bfloat16)
     assert ceiling - 5 < moved(found, {"double_block": 19, "single_block": 38}, 24, 3072) <= ceiling
 

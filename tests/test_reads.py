@@ -20,6 +20,7 @@ from rag_pack.rag_sampler.methods.rpg import RegionalDiffusion
 from rag_pack.rag_sampler.methods.spec import Guided, Setting, Spec
 from rag_pack.rag_sampler.picture import Picture, TokenBox
 from rag_pack.rag_sampler.regions import Region, TokenRegion
+from rag_pack.rag_sampler.schedule import Window
 from test_properties import examples
 from tiny import conditioning, noise_for, sample, schedule
 from torch import Tensor
@@ -56,9 +57,9 @@ class Layout:
         """On one row of tokens; nodes refuse regions without any."""
         tokens = self.inside.shape[1]
         found = tuple(TokenRegion(TokenBox(0, 1, 0, tokens), own[None]) for own in self.inside)
-        schedule = SimpleNamespace(between=lambda start, end: None)
+        schedule = SimpleNamespace(between=lambda start, end: Window(1.0, 0.0))
         with patch.object(regions, "_rasterised", lambda *_: found):
-            return spec.lay_out(Setting(Picture(2, 2 * tokens), schedule, None, "")).guided
+            return spec.lay_out(Setting(Picture(2, 2 * tokens), schedule, None, "")).guided[0]
 
     def program(self, guided: Guided, pasted: bool) -> Program:
         fork = SINGLE if guided.forks(pasted) else None
@@ -264,7 +265,7 @@ class InOneCall(LaidOut):
 class Dense(Invoked):
     def lay_out(self, setting):
         layer = super().lay_out(setting)
-        return replace(layer, guided=InOneCall(**vars(layer.guided)))
+        return replace(layer, guided=(InOneCall(**vars(layer.guided[0])),))
 
 
 def test_a_further_method_takes_no_change_of_the_engine(model, texts):

@@ -9,6 +9,7 @@ import torch
 from rag_pack.nodes.patches import RAGRegionalPrompting
 from rag_pack.rag_sampler.engine import add_spec
 from rag_pack.rag_sampler.layout import Box, Cell
+from rag_pack.rag_sampler.methods.attention_method import Live
 from rag_pack.rag_sampler.methods.binding import Binding
 from rag_pack.rag_sampler.methods.refinement import Refinement
 from rag_pack.rag_sampler.methods.regional_prompting import Group, RegionalPrompting, group_mask
@@ -159,7 +160,7 @@ def test_the_mask_of_an_overlap_has_each_texts_own_columns():
     def region(text: int, first: float) -> Region:
         mask = first + torch.arange((text + 4) ** 2, dtype=torch.float32).unflatten(0, (text + 4, text + 4))
         options = {"attention_mask": mask[None], "attention_mask_img_shape": (1, 4)}
-        return Region(None, [[torch.zeros(1, text, 1), options]])
+        return Live(Region(None, [[torch.zeros(1, text, 1), options]]), None, 1.0)
 
     found = group_mask(
         (region(1, 0), region(2, 100)), Group((1, 2), torch.tensor([2]), torch.arange(4)), Picture(2, 8)
@@ -247,7 +248,7 @@ def node(model, found, base_ratio=0.2, start=0.0, end=0.4, double=1, single=1):
         (lambda t: ((),), "regions is connected but holds no region"),
         (lambda t: ((Region(LEFT, conditioning(t, "S0", area=(1, 1, 0, 0))),),), "region 1 of 1 carries an area"),
         (lambda t: ((Region(LEFT, conditioning(t, "S0", control=object())),),), "region 1 of 1 carries a ControlNet"),
-        (lambda t: ((Region(LEFT, conditioning(t, "S0") * 2),),), "region 1 of 1 has 2 entries"),
+        (lambda t: ((Region(LEFT, conditioning(t, "S0") * 2),),), "region 1 of 1 has 2 entries (0 to 1, 0 to 1"),
     ],
 )  # fmt: skip
 def test_what_is_refused_leaves_the_model_as_it_was(model, texts, given, message):
@@ -295,6 +296,21 @@ def test_each_cause_is_warned_of_once(model, texts, setting, caplog, cells, fiel
     sample(prompting(model, regions(texts, *zip(cells, ("S0", "S1"))), **fields), *setting)
     found = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert len(found) == (message is not None) and all(message in line for line in found), found
+
+
+@pytest.mark.parametrize("interval", [1, 2])
+def test_masks_that_do_not_count_in_every_block_are_told_of(model, texts, setting, caplog, interval):
+    sample(
+        prompting(model, (Region(WHOLE, redux(texts, "S0", 0.3)),), 0.2, single_interval=interval), *setting
+    )
+    assert ("which intervals above 1 make, they have no effect" in caplog.text) == (interval == 2)
+
+
+def test_strengths_are_told(model, texts, setting, caplog):
+    found = (*regions(texts, (LEFT, "S0")), *regions(texts, (RIGHT, "S1"), strength=0.5))
+    with caplog.at_level(logging.INFO):
+        sample(prompting(model, found, 0.2), *setting)
+    assert "prompted with base ratio 0.2 and strengths 1, 0.5 in 5 of 5 blocks" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ class Plan(Setting):
     @property
     def guided(self) -> tuple[Guided, ...]:
         """All attention methods; where several work at the same time, the last one does."""
-        return tuple(layer.guided for layer in self.layers if layer.guided is not None)
+        return tuple(guided for layer in self.layers for guided in layer.guided)
 
     @property
     def recorder(self) -> Recorder | None:
@@ -56,7 +56,7 @@ class Plan(Setting):
 
         def added(guided: Guided) -> int:
             texts = [self.network.text_length(text.shape[1]) for text in guided.texts]
-            copies = guided.copies * max(texts)  # the base prompt's text is about as long
+            copies = guided.copies * max(texts, default=0)  # the base prompt's text is about as long
             forks = self.network.family.fork is not None and guided.forks(pasted)
             return sum(texts) + copies + forks * self.picture.tokens
 

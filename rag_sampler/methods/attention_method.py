@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -10,18 +12,16 @@ from torch import Tensor
 from .. import networks
 from ..attention.masks import image_mask
 from ..picture import Picture
-from ..regions import Region, TokenRegion, describe, owners, refuse_options
-from ..schedule import Schedule
+from ..regions import Region, TokenRegion, describe, guided_tokens, owners, refuse_options
+from ..schedule import Schedule, Window
 from . import advice
-from .spec import Spec
+from .spec import Guided, Layer, Setting, Spec
 
 CANNOT_CARRY = {
     "hooks": "LoRA hooks",
     "control": "a ControlNet",
     "area": "an area",
     "mask": "a mask",
-    "start_percent": "a time range",
-    "end_percent": "a time range",
     "reference_latents": "reference latents",
     "concat_latent_image": "an inpainting latent",
 }
@@ -29,11 +29,27 @@ CANNOT_CARRY = {
 
 
 class AttentionMethod(Spec):
-    """A spec with regions whose texts all run in the main pass, within a part of the sampling."""
+    """A spec with regions whose texts all run in the main pass, within a part of the sampling.
+
+    shares: of each region, how much of its tokens' result is its own.
+    """
 
     regions: tuple[Region, ...]
+    shares: tuple[float, ...]
     start_percent: float
     end_percent: float
+
+    def on_layout(self, tokens: tuple[TokenRegion, ...], picture: Picture) -> Iterator[str]:
+        """What a user should know of the regions once they lie on the picture's tokens."""
+        yield from ()
+
+    def guide(self, live: list[Live], picture: Picture, window: Window) -> Guided:
+        """It laid out on these regions."""
+        raise NotImplementedError
+
+    def told(self, guided: Guided, picture: Picture) -> str:
+        """A few words on what it did where."""
+        raise NotImplementedError
 
     def check_fields(self) -> None:
         """Raise ValueError for a window or a region's conditioning that no attention method takes."""
@@ -43,10 +59,12 @@ class AttentionMethod(Spec):
                 f"0 <= start_percent <= end_percent <= 1 is right"
             )
         for number, region in enumerate(self.regions, 1):
-            if len(region.conditioning) != 1:
+            times = sorted(map(_time, region.conditioning))
+            if not times or any(later[0] < earlier[1] for earlier, later in pairwise(times)):
                 raise ValueError(
-                    f"the conditioning of {describe(number, self.regions)} has {len(region.conditioning)} entries; "
-                    f"{self.method} reads one text for each region: combine prompts as text, not as conditioning"
+                    f"the conditioning of {describe(number, self.regions)} has {len(times)} entries "
+                    f"({', '.join(f'{start:g} to {end:g}' for start, end in times)} of the sampling); {self.method} "
+                    f"reads one text at a time: combine prompts as text, or give them time ranges that do not overlap"
                 )
         refuse_options(
             self.regions,
@@ -63,9 +81,41 @@ class AttentionMethod(Spec):
                 f"image model"
             )
 
-    @property
-    def texts(self) -> tuple[Tensor, ...]:
-        return tuple(region.conditioning[0][0] for region in self.regions)
+    def lay_out(self, setting: Setting) -> Layer:
+        """A region whose text has a time range is there in that alone."""
+        picture, tokens = setting.picture, guided_tokens(self.regions, setting.picture)
+        told = [
+            *advice.on_tokens(self.node, self.regions, tokens, picture),
+            *self.on_layout(tokens, picture),
+        ]
+        guided = []
+        for window, entries in self._stretches(setting.schedule):
+            live = [
+                Live(replace(region, conditioning=[entry]), own, share)
+                for region, own, share, entry in zip(self.regions, tokens, self.shares, entries, strict=True)
+                if entry is not None
+            ]
+            if live:
+                guided.append(self.guide(live, picture, window))
+        if not guided:
+            told.append(f"{self.node}: no region's text has a time in which it works; it changes nothing")
+        return Layer(self, guided=tuple(guided), advice=tuple(told))
+
+    def report(self, layer: Layer, setting: Setting, log) -> str:
+        if not layer.guided:
+            return ""
+        most = max(layer.guided, key=lambda guided: len(guided.texts))
+        hits, streams = (max(of[guided] for guided in layer.guided) for of in (log.hits, log.streams))
+        return f"{self.told(most, setting.picture)} in {hits} of {setting.network.layers} blocks, {streams} image streams"
+
+    def _stretches(self, schedule: Schedule) -> Iterator[tuple[Window, list]]:
+        """The parts of the sampling in which the same entries of the regions' conditioning are in their time, and
+        for each region the one that is; where one ends as the next begins, the next one is."""
+        edges = {edge for region in self.regions for entry in region.conditioning for edge in _time(entry)}
+        inner = sorted(edge for edge in edges if self.start_percent < edge < self.end_percent)
+        for start, end in pairwise((self.start_percent, *inner, self.end_percent)):
+            window = replace(schedule.between(start, end), closed=end == self.end_percent)
+            yield window, [_live(region.conditioning, start, end) for region in self.regions]
 
     def advice(self, schedule: Schedule, patches: dict[str, list]) -> Iterator[str]:
         yield from advice.on_prompts(self.node, self.regions)
@@ -80,6 +130,30 @@ class AttentionMethod(Spec):
                 f"Normalized Attention Guidance needs the positive and the negative prompt in one forward, and "
                 f"{self.node} runs them apart: NAG has no effect while it works; use cfg instead"
             )
+
+
+@dataclass(frozen=True, eq=False)
+class Live:
+    """A region with the one text that is in its time, its tokens, and its share of its own result."""
+
+    region: Region
+    tokens: TokenRegion
+    share: float
+
+    @property
+    def text(self) -> Tensor:
+        return self.region.conditioning[0][0]
+
+
+def _time(entry: list) -> tuple[float, float]:
+    """When an entry of a CONDITIONING is used, as percents of the sampling."""
+    return entry[1].get("start_percent", 0.0), entry[1].get("end_percent", 1.0)
+
+
+def _live(conditioning: list, start: float, end: float) -> list | None:
+    """The entry that is in its time from one percent to another, if any."""
+    times = ((entry, *_time(entry)) for entry in conditioning)
+    return next((entry for entry, begins, ends in times if begins <= start and end <= ends), None)
 
 
 def disjoint(regions: tuple[TokenRegion, ...], picture: Picture) -> tuple[tuple[Tensor, ...], Tensor]:

@@ -16,11 +16,10 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ..attention.reads import FORK, IMAGE, Part, Program, Query, Read, own
-from ..regions import Region, describe, guided_tokens, told_strengths
+from ..picture import Picture
+from ..regions import Region, TokenRegion, describe, told_strengths
 from ..schedule import Schedule, Window
-from . import advice
-from .attention_method import AttentionMethod, disjoint, mask_rows
-from .spec import Layer, Setting
+from .attention_method import AttentionMethod, Live, disjoint, mask_rows
 
 
 class CellMethod(AttentionMethod):
@@ -50,27 +49,8 @@ class CellMethod(AttentionMethod):
             yield f"{self.node} has {self.settings} and changes nothing"
         yield from super().advice(schedule, patches)
 
-    def lay_out(self, setting: Setting) -> Layer:
-        """A region without a share leaves its cell to the base result, as if it were not there."""
-        picture, regions = setting.picture, guided_tokens(self.regions, setting.picture)
-        cells, uncovered = disjoint(regions, picture)
-        told = advice.on_tokens(self.node, self.regions, regions, picture), self._on_cells(cells, uncovered)
-        shared = [*zip(self.regions, cells, self.shares, strict=True)]
-        kept = [(region, cell, share) for region, cell, share in shared if share > 0]
-        left = [cell for _, cell, share in shared if share == 0]
-        refined = Refined(
-            self,
-            setting.schedule.between(self.start_percent, self.end_percent),
-            tuple(region for region, _, _ in kept),
-            tuple(cell for _, cell, _ in kept),
-            tuple(share for _, _, share in kept),
-            torch.cat((uncovered, *left)).sort().values,
-            tuple(mask_rows(region, cell, picture) for region, cell, _ in kept),
-        )
-        return Layer(self, guided=refined, advice=tuple(message for messages in told for message in messages))
-
-    def _on_cells(self, cells: tuple[Tensor, ...], uncovered: Tensor) -> Iterator[str]:
-        """What the cells tell once overlaps are settled."""
+    def on_layout(self, tokens: tuple[TokenRegion, ...], picture: Picture) -> Iterator[str]:
+        cells, uncovered = disjoint(tokens, picture)
         for number, cell in enumerate(cells, 1):
             if len(cell) == 0:
                 yield f"{self.node}: {describe(number, self.regions)} is hidden by later regions"
@@ -81,13 +61,23 @@ class CellMethod(AttentionMethod):
                 f"prompt alone"
             )
 
-    def report(self, layer: Layer, setting: Setting, log) -> str:
-        cells = layer.guided.cells
-        return (
-            f"{len(cells)} cells ({sum(map(len, cells)) / setting.picture.tokens:.0%} of the tokens) {self.done} with "
-            f"{self.settings} in {log.hits[layer.guided]} of {setting.network.layers} blocks, "
-            f"{log.streams[layer.guided]} image streams"
+    def guide(self, live: list[Live], picture: Picture, window: Window) -> Refined:
+        """A region without a share leaves its cell to the base result."""
+        cells, uncovered = disjoint([one.tokens for one in live], picture)
+        kept = [(one, cell) for one, cell in zip(live, cells, strict=True) if one.share > 0]
+        left = [cell for one, cell in zip(live, cells, strict=True) if one.share == 0]
+        return Refined(
+            self,
+            window,
+            tuple(one for one, _ in kept),
+            tuple(cell for _, cell in kept),
+            torch.cat((uncovered, *left)).sort().values,
+            tuple(mask_rows(one.region, cell, picture) for one, cell in kept),
         )
+
+    def told(self, guided: Refined, picture: Picture) -> str:
+        share = sum(map(len, guided.cells)) / picture.tokens
+        return f"{len(guided.cells)} cells ({share:.0%} of the tokens) {self.done} with {self.settings}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,18 +119,17 @@ class Refinement(CellMethod):
 
 @dataclass(frozen=True, eq=False)
 class Refined:
-    """A method of cells laid out on the tokens of one picture, without the regions that have no share.
+    """A method of cells laid out on the tokens of one picture.
 
-    cells: image token numbers of each region, disjoint; uncovered: those of no region.
-    shares: of each region, how much of its cell's result is its own, above 0.
+    live: its regions, those without a share left out. cells: image token numbers of each region, disjoint; uncovered:
+    those of no region.
     masks: attention masks [T_r + n_r, T_r + image] that regions bring (Redux with attn_bias), additive; or None.
     """
 
     spec: CellMethod
     window: Window
-    regions: tuple[Region, ...]
+    live: tuple[Live, ...]
     cells: tuple[Tensor, ...]
-    shares: tuple[float, ...]
     uncovered: Tensor
     masks: tuple[Tensor | None, ...]
 
@@ -148,7 +137,12 @@ class Refined:
 
     @property
     def texts(self) -> tuple[Tensor, ...]:
-        return tuple(region.conditioning[0][0] for region in self.regions)
+        return tuple(one.text for one in self.live)
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Of each region, how much of its cell's result is its own, above 0."""
+        return tuple(one.share for one in self.live)
 
     @property
     def unread(self) -> bool:
@@ -175,7 +169,7 @@ class Refined:
             mask if mask is None else pad(mask, (0, references)).to(device, dtype) for mask in self.masks
         ]
         mixed = {IMAGE: self.shares}
-        strengths = tuple(region.strength for region in self.regions)
+        strengths = tuple(one.region.strength for one in self.live)
         one, two = (reads(cells, uncovered, masks, shares) for shares in (mixed, {FORK: strengths, **mixed}))
         return Program(
             (base if len(based(cells, self.shares, uncovered)) else 0, *texts),

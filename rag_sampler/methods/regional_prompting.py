@@ -15,13 +15,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from ..attention.masks import image_mask
 from ..attention.reads import FORK, IMAGE, Part, Program, Query, Read, own
 from ..picture import Picture
-from ..regions import Region, guided_tokens
+from ..regions import Region, TokenRegion, told_strengths
 from ..schedule import Schedule, Window
-from . import advice
-from .attention_method import AttentionMethod, inside, mask_rows
-from .spec import Layer, Setting
+from .attention_method import AttentionMethod, Live, inside, mask_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +56,10 @@ class RegionalPrompting(AttentionMethod):
         self.check_fields()
 
     @property
+    def shares(self) -> tuple[float, ...]:
+        return tuple((1 - self.base_ratio) * region.strength for region in self.regions)
+
+    @property
     def changes_anything(self) -> bool:
         return self.base_ratio < 1
 
@@ -69,35 +72,8 @@ class RegionalPrompting(AttentionMethod):
         """Whether a block keeps regions apart; kinds are called as ComfyUI calls them."""
         return number % (self.single_interval if kind == "single_block" else self.double_interval) == 0
 
-    def lay_out(self, setting: Setting) -> Layer:
-        picture, tokens = setting.picture, guided_tokens(self.regions, setting.picture)
-        shared = inside(tokens, picture)
-        window = setting.schedule.between(self.start_percent, self.end_percent)
-        told = advice.on_tokens(self.node, self.regions, tokens, picture), self._on_tokens(shared)
-        return Layer(
-            self,
-            guided=self.on(shared, picture, window),
-            advice=tuple(message for messages in told for message in messages),
-        )
-
-    def on(self, shared: Tensor, picture: Picture, window: Window) -> Prompted:
-        """Laid out on tokens; shared: which of them lie in each region, bool [regions, tokens]."""
-        uncovered = ~shared.any(0, keepdim=True)
-        background = self.background and bool(uncovered.any())
-        groups = tuple(
-            replace(group, share=self._share(group), mask=group_mask(self.regions, group, picture))
-            for group in grouped(torch.cat((shared, uncovered)) if background else shared)
-        )
-        return Prompted(self, window, groups, shared.shape[1], int(background))
-
-    def _share(self, group: Group) -> float:
-        """Of the regional result: where regions share tokens, the later one's strength counts."""
-        strengths = [*(region.strength for region in self.regions), 1.0]  # the background's
-        return (1 - self.base_ratio) * (strengths[max(group.members) - 1] if group.members else 1.0)
-
-    def _on_tokens(self, shared: Tensor) -> Iterator[str]:
-        """What the regions tell once they lie on the picture's tokens."""
-        times = shared.sum(0)
+    def on_layout(self, tokens: tuple[TokenRegion, ...], picture: Picture) -> Iterator[str]:
+        times = inside(tokens, picture).sum(0)
         if uncovered := int((times == 0).sum()):
             share = (
                 f"the base prompt's share of {self.base_ratio:g} alone" if self.base_ratio else "no prompt"
@@ -109,14 +85,34 @@ class RegionalPrompting(AttentionMethod):
                 f"{self.node}: {several / len(times):.0%} of the picture lies in several regions and follows all of "
                 f"their prompts"
             )
+        entries = (entry for region in self.regions for entry in region.conditioning)
+        masks = any(image_mask(options, picture) is not None for _, options in entries)
+        if masks and max(self.double_interval, self.single_interval) > 1:
+            yield (
+                f"{self.node}: masks that regions' texts bring (attn_bias of Redux) count in the blocks that keep regions "
+                f"apart; in the others, which intervals above 1 make, they have no effect"
+            )
 
-    def report(self, layer: Layer, setting: Setting, log) -> str:
-        groups = layer.guided.groups
-        covered = sum(len(group.tokens) for group in groups if group.members)
+    def guide(self, live: list[Live], picture: Picture, window: Window) -> Prompted:
+        shared = inside([one.tokens for one in live], picture)
+        uncovered = ~shared.any(0, keepdim=True)
+        background = self.background and bool(uncovered.any())
+        shares = [*(one.share for one in live), 1 - self.base_ratio]  # the background's
+
+        def complete(group: Group) -> Group:
+            """Where regions share tokens, the later one's strength counts."""
+            share = shares[max(group.members, default=0) - 1]
+            return replace(group, share=share, mask=group_mask(live, group, picture))
+
+        groups = grouped(torch.cat((shared, uncovered)) if background else shared)
+        texts = tuple(one.text for one in live)
+        return Prompted(self, window, texts, tuple(map(complete, groups)), picture.tokens, int(background))
+
+    def told(self, guided: Prompted, picture: Picture) -> str:
+        covered = sum(len(group.tokens) for group in guided.groups if group.members) / picture.tokens
         return (
-            f"{len(self.regions)} regions{' and the background' * layer.guided.copies} "
-            f"({covered / setting.picture.tokens:.0%} of the tokens) prompted with base ratio {self.base_ratio:g} in "
-            f"{log.hits[layer.guided]} of {setting.network.layers} blocks, {log.streams[layer.guided]} image streams"
+            f"{len(guided.texts)} regions{' and the background' * guided.copies} ({covered:.0%} of the tokens) prompted "
+            f"with base ratio {self.base_ratio:g}{told_strengths(self.regions)}"
         )
 
 
@@ -160,13 +156,13 @@ def _seen(shared: Tensor, members: tuple[int, ...]) -> Tensor:
     return shared[[number - 1 for number in members]].any(0).nonzero()[:, 0]
 
 
-def group_mask(regions: Sequence[Region], group: Group, picture: Picture) -> Tensor | None:
+def group_mask(live: Sequence[Live], group: Group, picture: Picture) -> Tensor | None:
     """The mask of a group's read: the columns of a text are its region's, those of image tokens the last region's."""
-    members = [regions[number - 1] for number in group.members if number <= len(regions)]
-    masks = [mask_rows(region, group.tokens, picture) for region in members]
+    members = [live[number - 1] for number in group.members if number <= len(live)]
+    masks = [mask_rows(one.region, group.tokens, picture) for one in members]
     if all(mask is None for mask in masks):
         return None
-    texts, columns = [region.conditioning[0][0].shape[1] for region in members], []
+    texts, columns = [one.text.shape[1] for one in members], []
     for place, (text, mask) in enumerate(zip(texts, masks, strict=True)):
         if mask is None:
             mask = torch.zeros(text + len(group.tokens), text + picture.tokens)
@@ -185,15 +181,12 @@ class Prompted:
 
     spec: RegionalPrompting
     window: Window
+    texts: tuple[Tensor, ...]
     groups: tuple[Group, ...]
     tokens: int
     copies: int
 
     unread = False
-
-    @property
-    def texts(self) -> tuple[Tensor, ...]:
-        return self.spec.texts
 
     @property
     def reads_base(self) -> bool:

@@ -99,13 +99,14 @@ class Guided(Protocol):
 class Layer:
     """A spec laid out on one run.
 
-    bound: regions that are run on their own; guided: what an attention method does to the main pass.
+    bound: regions that are run on their own; guided: what an attention method does to the main pass, in one part of
+    the sampling each.
     recorder, replay: what watches every evaluation. advice: what a user should know of the layout.
     """
 
     spec: Spec
     bound: tuple[BoundRegion, ...] = ()
-    guided: Guided | None = None
+    guided: tuple[Guided, ...] = ()
     recorder: Recorder | None = None
     replay: Replay | None = None
     advice: tuple[str, ...] = ()

@@ -41,18 +41,21 @@ class Picture:
 
     height, width: in latent pixels; a side that the patch does not divide is padded by the model.
     patch: latent pixels to a token's side; scale: pixels of the picture to a latent pixel's side.
+    multiple: the network pads its tokens, at their end, to a multiple of so many.
     """
 
     height: int
     width: int
     patch: int = 2
     scale: int = TOKEN_PIXELS // 2
+    multiple: int = 1
 
     @classmethod
     def of_latent(cls, latent: Tensor, model) -> Picture:
         """The picture of a latent [..., height, width] of a MODEL."""
         scale = getattr(model.get_model_object("latent_format"), "spacial_downscale_ratio", cls.scale)
-        return cls(*latent.shape[-2:], patch_size(model.model.diffusion_model), scale)
+        network = model.model.diffusion_model
+        return cls(*latent.shape[-2:], patch_size(network), scale, padding_multiple(network))
 
     @classmethod
     def of_pixels(cls, width: int, height: int) -> Picture:
@@ -70,6 +73,11 @@ class Picture:
     @property
     def tokens(self) -> int:
         return self.rows * self.columns
+
+    @property
+    def length(self) -> int:
+        """Its tokens and what the network pads them with."""
+        return self.tokens + -self.tokens % self.multiple
 
     @property
     def token_pixels(self) -> int:
@@ -121,3 +129,8 @@ def patch_size(network) -> int:
     """Latent pixels to a token's side; 2 (16 pixels of the picture) where a network does not say."""
     patch = getattr(network, "patch_size", 2)
     return patch if isinstance(patch, int) else patch[-1]
+
+
+def padding_multiple(network) -> int:
+    """The multiple to which a network pads the tokens of a text, and those of a picture; 1 where it does not."""
+    return getattr(network, "pad_tokens_multiple", None) or 1

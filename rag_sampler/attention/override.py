@@ -46,6 +46,8 @@ def attention_override(
 
     program: Program | None = transformer_options.get(PROGRAM)
     if program is not None:
+        if program.turn is not None:
+            q, k = program.turn(q), program.turn(k)
         kind, number = (transformer_options.get(key) for key in ("block_type", "block_index"))
         kind = f"{kind}_block"
         sequence, lengths = program.sequence(kind), (q.shape[-2], k.shape[-2])
@@ -53,7 +55,8 @@ def attention_override(
             program.hits += 1
             out = run_reads(attend, q, k, v, sequence, program.reads(kind, number), mask)
             return out if skip_output_reshape else out.transpose(1, 2).flatten(2)
-        program.strays.add(lengths)
+        if number is not None:  # not what refines texts or the picture before the blocks
+            program.strays.add(lengths)
     return call(q, k, v, heads, mask=mask, skip_reshape=skip_reshape, skip_output_reshape=skip_output_reshape)
 
 

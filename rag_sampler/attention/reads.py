@@ -113,6 +113,9 @@ class Program:
     copies: how many of the last texts begin as copies of the base prompt's.
     control_on_fork, states_on_fork: whether a ControlNet's additions to the fork's blocks, and states that are pasted
     there, reach the second image stream, too.
+    last: the text that the picture's last token follows, and with it what the network pads the picture with.
+    turn: from queries or keys [B, H, L, D] of an attention call, those at the positions that texts have alone; where a
+    family's texts depend on it, it says so here.
     hits: attention calls so far that it computed; strays: lengths (queries, keys) of calls that it did not know.
     """
 
@@ -123,6 +126,8 @@ class Program:
     copies: int = 0
     control_on_fork: bool = True
     states_on_fork: bool = False
+    last: int = 0
+    turn: Callable[[Tensor], Tensor] | None = None
 
     def __post_init__(self) -> None:
         self.hits, self.strays = 0, set()

@@ -37,7 +37,7 @@ def add_regions(model, conds: dict[str, list], plan: Plan) -> dict[str, list]:
         for entry in (entry for branch in conds.values() for entry in branch):
             region.controls.of(entry.get("control"))  # cut before ComfyUI prepares them
         entries += region.entries(base)
-    texts = [plan.network.padded(text) for guided in plan.guided for text in guided.texts]
+    texts = [text for guided in plan.guided for text in guided.texts]
     if texts:
         positive = [{**c, "model_conds": {**c["model_conds"], TEXTS: CONDList(texts)}} for c in positive]
     return {**conds, role: [*positive, *entries]}

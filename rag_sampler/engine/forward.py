@@ -34,15 +34,15 @@ def apply_model(
     picture = plan.picture.like(x)
     whole = picture == plan.picture
     forward = Forward(network, picture, _chunks(step, options, picture), step.paste if whole else ())
-    text, references = c_crossattn.shape[1], network.references(kwargs, picture)
+    text, references = network.text_length(c_crossattn), network.references(kwargs, picture)
     if step.guided is not None and texts is not None and whole:
-        texts = plan.texts_of(step.guided, texts)
-        lengths = tuple(text.shape[1] for text in texts)
+        texts = [text.to(c_crossattn) for text in plan.texts_of(step.guided, texts)]
+        lengths = tuple(map(network.text_length, texts))
         fork, dtype = _fork(step, bool(forward.paste), kwargs), executor.class_obj.get_dtype_inference()
         program = step.guided.program(text, lengths, references, fork, x.device, dtype)
         base = [c_crossattn] if program.texts[0] else []
-        texts = [text.to(c_crossattn) for text in texts]
-        c_crossattn = torch.cat([*base, *texts, *[c_crossattn] * program.copies], 1)
+        forward.texts = (*base, *texts, *[c_crossattn] * program.copies)
+        c_crossattn = torch.cat([network.padded(text) for text in forward.texts], 1)
         if program.fork and program.control_on_fork and control is not None:
             control = network.family.control_on_fork(control, program.image, network.blocks[program.fork])
         forward.program = program
@@ -53,7 +53,7 @@ def apply_model(
             f"a base prompt with an area of its own is not guided by {step.guided.spec.method}; regions guide the "
             f"whole picture only"
         )
-    _count(step, x.shape[0], text, picture.tokens + references, forward.program)
+    _count(step, x.shape[0], text, picture.length + references, forward.program)
     install_override(options, forward.program)
     network.family.install(options, forward)
     with foreign.named(module):

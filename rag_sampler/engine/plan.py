@@ -55,7 +55,7 @@ class Plan(Setting):
         pasted = any(region.features for region in self.bound)
 
         def added(guided: Guided) -> int:
-            texts = [self.network.text_length(text.shape[1]) for text in guided.texts]
+            texts = [self.network.text_length(text) for text in guided.texts]
             copies = guided.copies * max(texts, default=0)  # the base prompt's text is about as long
             forks = self.network.family.fork is not None and guided.forks(pasted)
             return sum(texts) + copies + forks * self.picture.tokens

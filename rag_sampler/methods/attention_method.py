@@ -158,14 +158,20 @@ def _live(conditioning: list, start: float, end: float) -> list | None:
 
 def disjoint(regions: tuple[TokenRegion, ...], picture: Picture) -> tuple[tuple[Tensor, ...], Tensor]:
     """The image token numbers of each region, the later one's where regions overlap, and those of no region."""
-    owner = owners(regions, picture).flatten()
+    owner = along(owners(regions, picture), picture)
     cells = tuple((owner == number).nonzero()[:, 0] for number in range(1, len(regions) + 1))
     return cells, (owner == 0).nonzero()[:, 0]
 
 
 def inside(regions: tuple[TokenRegion, ...], picture: Picture) -> Tensor:
     """Which image tokens lie in each region, bool [regions, tokens]; regions that overlap share tokens."""
-    return torch.stack([owners((region,), picture).flatten() > 0 for region in regions])
+    return torch.stack([along(owners((region,), picture), picture) > 0 for region in regions])
+
+
+def along(grid: Tensor, picture: Picture) -> Tensor:
+    """A value for each token [rows, columns] as one along the image stream; its padding goes with the last token."""
+    values = grid.flatten()
+    return torch.cat((values, values[-1:].expand(picture.length - picture.tokens)))
 
 
 def mask_rows(region: Region, cell: Tensor, picture: Picture) -> Tensor | None:

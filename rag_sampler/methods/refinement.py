@@ -76,7 +76,7 @@ class CellMethod(AttentionMethod):
         )
 
     def told(self, guided: Refined, picture: Picture) -> str:
-        share = sum(map(len, guided.cells)) / picture.tokens
+        share = sum(map(len, guided.cells)) / picture.length
         return f"{len(guided.cells)} cells ({share:.0%} of the tokens) {self.done} with {self.settings}"
 
 
@@ -176,6 +176,7 @@ class Refined:
             picture + references,
             lambda kind, number: two if kind == fork else one,
             fork,
+            last=next((text for text, cell in enumerate(self.cells, 1) if picture - 1 in cell), 0),
         )
 
 

@@ -106,10 +106,10 @@ class RegionalPrompting(AttentionMethod):
 
         groups = grouped(torch.cat((shared, uncovered)) if background else shared)
         texts = tuple(one.text for one in live)
-        return Prompted(self, window, texts, tuple(map(complete, groups)), picture.tokens, int(background))
+        return Prompted(self, window, texts, tuple(map(complete, groups)), shared.shape[1], int(background))
 
     def told(self, guided: Prompted, picture: Picture) -> str:
-        covered = sum(len(group.tokens) for group in guided.groups if group.members) / picture.tokens
+        covered = sum(len(group.tokens) for group in guided.groups if group.members) / picture.length
         return (
             f"{len(guided.texts)} regions{' and the background' * guided.copies} ({covered:.0%} of the tokens) prompted "
             f"with base ratio {self.base_ratio:g}{told_strengths(self.regions)}"
@@ -213,6 +213,9 @@ class Prompted:
             copies=self.copies,
             control_on_fork=False,
             states_on_fork=True,
+            last=next(
+                max(group.members, default=0) for group in self.groups if self.tokens - 1 in group.tokens
+            ),
         )
 
 

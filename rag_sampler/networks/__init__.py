@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from .flux import CHROMA, FLUX1, FLUX2
+from .lumina import LUMINA
 from .network import Family, Network
 
-FAMILIES: tuple[Family, ...] = (FLUX1, FLUX2, CHROMA)
+FAMILIES: tuple[Family, ...] = (FLUX1, FLUX2, CHROMA, LUMINA)
 """Families that attention methods and the binding of features know."""
 
 _SHOWN = {
@@ -17,7 +18,7 @@ _SHOWN = {
     "SD15": "SD1.5",
     "SD20": "SD2",
 }
-"""What users call models without an adapter, by the class of ComfyUI's supported_models."""
+"""What users call models whose class they do not know, by the class of ComfyUI's supported_models."""
 
 
 def of(model) -> Network | None:
@@ -28,10 +29,9 @@ def of(model) -> Network | None:
 
 def name_of(model) -> str:
     """What a MODEL's architecture is called, and a loader's own network if that has no blocks that we know."""
-    name, family = type(model.model).__name__, _family(model)
-    if family is None:
-        return _SHOWN.get(type(getattr(model.model, "model_config", None)).__name__, name)
-    if _has_blocks(family, model):
+    config, family = type(getattr(model.model, "model_config", None)).__name__, _family(model)
+    name = _SHOWN.get(config, type(model.model).__name__)
+    if family is None or _has_blocks(family, model):
         return name
     return f"{name} as {type(model.model.diffusion_model).__name__}"
 

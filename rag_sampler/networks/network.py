@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ..picture import Picture
+from ..picture import Picture, padding_multiple
 
 if TYPE_CHECKING:
     from .states import Forward
@@ -27,6 +27,8 @@ class Family:
     control_on_fork(control, image, blocks): a ControlNet's additions for both image streams of so many tokens.
     token_cost: multiplications of one token in one block, in units of its channels squared.
     least_text: tokens that ComfyUI pads a text to, at its start.
+    width(module): channels of a token.
+    kept(network): channels of all states of one image token that its hooks record and paste.
     """
 
     name: str
@@ -38,6 +40,8 @@ class Family:
     control_on_fork: Callable[[dict, int, int], dict] = lambda control, image, blocks: control
     token_cost: int = 12
     least_text: int = 0
+    width: Callable[[nn.Module], int] = lambda module: module.hidden_size
+    kept: Callable[[Network], int] = lambda network: (1 + network.layers) * network.width
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,20 +59,21 @@ class Network:
     @classmethod
     def of(cls, family: Family, module: nn.Module) -> Network:
         blocks = {kind: len(getattr(module, name)) for kind, name in family.blocks.items()}
-        return cls(family, module, blocks, module.hidden_size)
+        return cls(family, module, blocks, family.width(module))
 
     @property
     def layers(self) -> int:
         """All its blocks."""
         return sum(self.blocks.values())
 
-    def text_length(self, tokens: int) -> int:
-        """How many tokens a text of so many becomes."""
-        return max(tokens, self.family.least_text)
+    def text_length(self, text: Tensor) -> int:
+        """How many tokens a text [B, T, C] becomes."""
+        tokens = max(text.shape[1], self.family.least_text)
+        return tokens + -tokens % padding_multiple(self.module)
 
     def padded(self, text: Tensor) -> Tensor:
-        """A text [B, T, C] as ComfyUI hands the base prompt's to the network."""
-        missing = self.text_length(text.shape[1]) - text.shape[1]
+        """A text [B, T, C] at the length that it has in the network."""
+        missing = self.text_length(text) - text.shape[1]
         return torch.nn.functional.pad(text, (0, 0, missing, 0))
 
     def references(self, conds: dict, picture: Picture) -> int:
@@ -76,5 +81,5 @@ class Network:
         return sum(picture.like(latent).tokens for latent in conds.get("ref_latents") or ())
 
     def state_bytes(self, tokens: int, itemsize: int) -> int:
-        """Memory of the states of so many image tokens, after the input projection and after every block."""
-        return tokens * (1 + self.layers) * self.width * itemsize
+        """Memory of the recorded states of so many image tokens."""
+        return tokens * self.family.kept(self) * itemsize

@@ -56,6 +56,7 @@ class Forward:
     picture: what is being denoised, the whole one or a region's crop.
     entries: branch and conditioning entry of each chunk of the batch (cond_or_uncond, uuids), and where to keep
         its states, if anywhere; a chunk of a batch may belong to one region, the next to another.
+    texts: of the program, as the base prompt's comes to the network.
     made: what a family's hooks work out once a forward.
     """
 
@@ -64,6 +65,7 @@ class Forward:
     entries: tuple[tuple[int, object, Recording | None], ...]
     paste: tuple[Recording, ...] = ()
     program: Program | None = None
+    texts: tuple[Tensor, ...] = ()
     made: dict[str, Any] = field(default_factory=dict)
 
     @torch.compiler.disable

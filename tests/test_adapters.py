@@ -26,7 +26,11 @@ from tiny import GivenNoise
 
 from nodes import LoraLoaderModelOnly
 
-BLOCKS = {"Z-Image": ["noise_refiner", "layers"], "Lumina 2": ["noise_refiner", "layers"]}
+BLOCKS = {
+    "Z-Image": ["noise_refiner", "layers"],
+    "Lumina 2": ["noise_refiner", "layers"],
+    "Krea 2": ["blocks"],
+}
 """What shows a network's image states, in the order in which it runs."""
 
 MULTIPLE = {"Z-Image": 32}
@@ -170,7 +174,11 @@ def test_binding_pastes_states_behind_every_block(family):
     assert (sample(apart, base, noise) - expected).abs().max() > 1e-4
 
 
-LAYERS = {"Z-Image": "layers.0.attention.out", "Lumina 2": "layers.0.attention.out"}
+LAYERS = {
+    "Z-Image": "layers.0.attention.out",
+    "Lumina 2": "layers.0.attention.out",
+    "Krea 2": "blocks.0.attn.wo",
+}
 """A layer that a LoRA changes."""
 
 

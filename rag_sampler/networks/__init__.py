@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from .flux import CHROMA, FLUX1, FLUX2
+from .krea2 import KREA2
 from .lumina import LUMINA
 from .network import Family, Network
 
-FAMILIES: tuple[Family, ...] = (FLUX1, FLUX2, CHROMA, LUMINA)
+FAMILIES: tuple[Family, ...] = (FLUX1, FLUX2, CHROMA, LUMINA, KREA2)
 """Families that attention methods and the binding of features know."""
 
 _SHOWN = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ class Family:
     one_stream(network, conds): why these model conditions allow no second image stream; "" where they do.
     control_on_fork(control, image, blocks): a ControlNet's additions for both image streams of so many tokens.
     token_cost: multiplications of one token in one block, in units of its channels squared.
+    references(module, conds): the latents of reference pictures whose tokens follow the picture's.
     least_text: tokens that ComfyUI pads a text to, at its start.
     width(module): channels of a token.
     kept(network): channels of all states of one image token that its hooks record and paste.
@@ -38,7 +39,10 @@ class Family:
     fork: str | None = None
     one_stream: Callable[[Network, dict], str] = lambda network, conds: ""
     control_on_fork: Callable[[dict, int, int], dict] = lambda control, image, blocks: control
-    token_cost: int = 12
+    token_cost: float = 12
+    references: Callable[[nn.Module, dict], Sequence[Tensor]] = lambda module, conds: (
+        conds.get("ref_latents") or ()
+    )
     least_text: int = 0
     width: Callable[[nn.Module], int] = lambda module: module.hidden_size
     kept: Callable[[Network], int] = lambda network: (1 + network.layers) * network.width
@@ -78,7 +82,8 @@ class Network:
 
     def references(self, conds: dict, picture: Picture) -> int:
         """Tokens of reference pictures among the model conditions of a forward."""
-        return sum(picture.like(latent).tokens for latent in conds.get("ref_latents") or ())
+        latents = self.family.references(self.module, conds)
+        return sum(picture.like(latent).tokens for latent in latents)
 
     def state_bytes(self, tokens: int, itemsize: int) -> int:
         """Memory of the recorded states of so many image tokens."""

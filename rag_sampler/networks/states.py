@@ -70,7 +70,7 @@ class Forward:
 
     @torch.compiler.disable
     def visit(self, kind: str, number: int, image: Tensor) -> None:
-        """Record or overwrite image states [branches · B, tokens, C], in place, at one place of the network; behind
+        """Record or overwrite image states [branches · B, tokens, ...], in place, at one place of the network; behind
         the main stream's there may be those of a second one."""
         self._paste(kind, number, self._chunks(image))
         if self.program is not None and kind == self.program.fork and self.program.states_on_fork:
@@ -88,17 +88,18 @@ class Forward:
                     _overwrite(states, source.to(states), recording.region)
 
     def _chunks(self, image: Tensor) -> Tensor:
-        """The picture's own tokens, without references and what follows them, [chunks, B, rows, columns, C]."""
+        """The picture's own tokens, without references and what follows them, [chunks, B, rows, columns, ...]."""
         rows, columns = self.picture.rows, self.picture.columns
         image = image[:, : rows * columns].unflatten(1, (rows, columns))
         return image.unflatten(0, (len(self.entries), -1))
 
 
 def _overwrite(states: Tensor, source: Tensor, region: TokenRegion) -> None:
-    """Put a region's states [B, h, w, C] into those of the picture [B, rows, columns, C]."""
+    """Put a region's states [B, h, w, ...] into those of the picture [B, rows, columns, ...]."""
     box = region.box
     target = states[:, box.y0 : box.y1, box.x0 : box.x1]
     if region.own is None:
         target.copy_(source)
     else:
-        target.copy_(torch.where(region.own.to(source.device)[None, :, :, None], source, target))
+        own = region.own.to(source.device).view(1, *region.own.shape, *[1] * (source.ndim - 3))
+        target.copy_(torch.where(own, source, target))

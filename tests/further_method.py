@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from rag_pack.rag_sampler.attention.reads import IMAGE, Part, Program, Read, own
-from rag_pack.rag_sampler.methods.attention_method import AttentionMethod, inside
+from rag_pack.rag_sampler.methods.attention_method import AttentionMethod, OnLive, inside
 from rag_pack.rag_sampler.methods.regional_prompting import grouped
 from rag_pack.rag_sampler.regions import Region
 
@@ -22,20 +22,19 @@ class Invoked(AttentionMethod):
         return (1.0,) * len(self.regions)
 
     def guide(self, live, picture, window):
-        texts, tokens = tuple(one.text for one in live), [one.tokens for one in live]
-        return LaidOut(self, window, texts, inside(tokens, picture))
+        return LaidOut(self, window, live, inside([one.tokens for one in live], picture))
 
     def told(self, guided, picture) -> str:
         return self.method
 
 
 @dataclass(frozen=True, eq=False)
-class LaidOut:
+class LaidOut(OnLive):
     spec: Invoked
     window: object
-    texts: tuple
+    live: list
     inside: torch.Tensor
-    copies, unread = 0, False
+    unread = False
 
     def forks(self, pasted) -> bool:
         return False

@@ -30,6 +30,7 @@ BLOCKS = {
     "Z-Image": ["noise_refiner", "layers"],
     "Lumina 2": ["noise_refiner", "layers"],
     "Krea 2": ["blocks"],
+    "Qwen-Image": ["transformer_blocks"],
 }
 """What shows a network's image states, in the order in which it runs."""
 
@@ -178,6 +179,7 @@ LAYERS = {
     "Z-Image": "layers.0.attention.out",
     "Lumina 2": "layers.0.attention.out",
     "Krea 2": "blocks.0.attn.wo",
+    "Qwen-Image": "transformer_blocks.0.attn.to_out.0",
 }
 """A layer that a LoRA changes."""
 
@@ -209,6 +211,34 @@ def test_loras_on_the_model_and_on_a_bound_region(family, tmp_path):
     bound = RAGHardBinding.execute(model, (Region(Box(0, 0, 1, 1), hooked),), STEPS, True)[0]
     torch.testing.assert_close(sample(bound, base, noise), stock, rtol=0, atol=1e-5)
     assert (sample(model, own, noise) - stock).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("method", [refined, prompted])
+def test_a_mask_hides_the_padding_of_its_text(load, method):
+    """Of the families here Qwen-Image alone reads it."""
+    name, model = "Qwen-Image", load("Qwen-Image")
+    base, own, noise = prompt(name, 0), prompt(name, 1, 27), families.noise(model, 4, 4)
+    expected = sample(method(model, (Region(LEFT, own),), 0.5), base, noise)
+    for number in range(2):
+        prompts = [base, own]
+        (text, options), padding = prompts[number][0], 50 * prompt(name, 5, 7)[0][0]
+        mask = torch.tensor([[1] * text.shape[1] + [0] * 7])
+        prompts[number] = [[torch.cat((text, padding), 1), {**options, "attention_mask": mask}]]
+        found = sample(method(model, (Region(LEFT, prompts[1]),), 0.5), prompts[0], noise)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["Qwen-Image", "Krea 2"])
+def test_the_same_text_everywhere_is_the_stock_run_with_a_reference(load, name):
+    """Its tokens follow the picture's."""
+    model = load(name)
+    reference = families.noise(model, 4, 4, seed=6)
+    base, noise = prompt(name, 0), families.noise(model, 6, 8)
+    base[0][1] |= {"reference_latents": [reference], "reference_latents_method": "index"}
+    cells = Region(LEFT, prompt(name, 0)), Region(RIGHT, prompt(name, 0))
+    stock = sample(model, base, noise)
+    torch.testing.assert_close(sample(refined(model, cells, 0.5), base, noise), stock, rtol=0, atol=1e-5)
+    assert (sample(model, prompt(name, 0), noise) - stock).abs().max() > 1e-3
 
 
 def test_reference_latents_are_refused_beside_regional_texts(load):

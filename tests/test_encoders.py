@@ -22,15 +22,9 @@ from tiny import GivenNoise
 import nodes  # ComfyUI's
 
 REFINED = [
-    "FLUX.1-dev",
-    "FLUX.1-schnell",
-    "FLUX.2-dev",
-    "FLUX.2-Klein",
-    "Chroma",
-    "Z-Image",
-    "Lumina 2",
-    "Krea 2",
-]
+    "FLUX.1-dev", "FLUX.1-schnell", "FLUX.2-dev", "FLUX.2-Klein", "Chroma", "Z-Image", "Lumina 2", "Krea 2",
+    "Qwen-Image",
+]  # fmt: skip
 REFUSED = [name for name in encoders.ENCODERS if name not in REFINED]
 WITH_FRAMES = ["Qwen-Image", "Krea 2", "Anima"]
 

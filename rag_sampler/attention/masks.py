@@ -23,3 +23,8 @@ def image_mask(options: dict, picture: Picture) -> Tensor | None:
     if mask.dtype == torch.bool:  # true is seen; some attention functions of ComfyUI add what they are given
         return torch.zeros_like(fitted).masked_fill(fitted < 0.5, float("-inf"))
     return fitted
+
+
+def text_mask(options: dict) -> Tensor | None:
+    """The mask [B, T] of a conditioning's text alone, which hides its padding in the families that read it."""
+    return None if "attention_mask_img_shape" in options else options.get("attention_mask")

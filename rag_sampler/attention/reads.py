@@ -147,14 +147,13 @@ def run_reads(
 ) -> Tensor:
     """The result of all reads; q, k, v and the result are [B, H, L, D].
 
-    attend(q, k, v, mask) is plain attention on [B, H, *, D]. mask: additive, […, text 0 + image, text 0 + image] as
-    the base prompt's conditioning brings it; it counts where text 0 is read.
+    attend(q, k, v, mask) is plain attention on [B, H, *, D]. mask: additive; [B, 1, tokens] hides tokens from all,
+    […, text 0 + image, text 0 + image] as the base prompt's conditioning brings it counts where text 0 is read.
     """
     out, keys, values = torch.empty_like(q), _Keys(k, sequence), _Keys(v, sequence)
     for read in reads:
         queries = [query.part for query in read.queries]
-        of_base = sequence.of_base(read.keys[0].stream)
-        hidden = _base_mask(mask, queries, read.keys, sequence) if of_base else read.mask
+        hidden = _mask(mask, read, sequence)
         result = attend(_gather(q, queries, sequence), keys.of(read.keys), values.of(read.keys), hidden)
         for query, piece in zip(
             read.queries, result.split([part.count(sequence) for part in queries], 2), strict=True
@@ -202,6 +201,15 @@ def _gather(x: Tensor, parts: List[Part], sequence: Sequence) -> Tensor:
     if all(part.rows is None for part in parts) and all(a.stop == b.start for a, b in pairwise(spans)):
         return x[:, :, spans[0].start : spans[-1].stop]
     return torch.cat([part.of(x, sequence) for part in parts], 2)
+
+
+def _mask(mask: Tensor | None, read: Read, sequence: Sequence) -> Tensor | None:
+    """What one read takes of the mask of an attention call, or its own."""
+    if mask is not None and mask.shape[-2:] == (1, sequence.tokens):
+        return _gather(mask.mT[:, None], read.keys, sequence)[:, 0].mT
+    if sequence.of_base(read.keys[0].stream):
+        return _base_mask(mask, [query.part for query in read.queries], read.keys, sequence)
+    return read.mask
 
 
 def _base_mask(

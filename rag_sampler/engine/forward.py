@@ -40,8 +40,9 @@ def apply_model(
         lengths = tuple(map(network.text_length, texts))
         fork, dtype = _fork(step, bool(forward.paste), kwargs), executor.class_obj.get_dtype_inference()
         program = step.guided.program(text, lengths, references, fork, x.device, dtype)
-        base = [c_crossattn] if program.texts[0] else []
-        forward.texts = (*base, *texts, *[c_crossattn] * program.copies)
+        forward.texts = _with_base(program, c_crossattn, texts)
+        masks = _with_base(program, kwargs.get("attention_mask"), step.guided.text_masks)
+        kwargs = network.family.masked(kwargs, forward.texts, masks)
         c_crossattn = torch.cat([network.padded(text) for text in forward.texts], 1)
         if program.fork and program.control_on_fork and control is not None:
             control = network.family.control_on_fork(control, program.image, network.blocks[program.fork])
@@ -61,6 +62,11 @@ def apply_model(
     if forward.program is not None:
         _check_hits(step, forward.program)
     return out
+
+
+def _with_base(program: Program, base, own) -> tuple:
+    """What belongs to each text of a program; base: what belongs to the base prompt's, own: to those of the regions."""
+    return (*[base] * (program.texts[0] > 0), *own, *[base] * program.copies)
 
 
 def _chunks(step: Step, options: dict, picture) -> tuple:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .. import networks
-from ..attention.masks import image_mask
+from ..attention.masks import image_mask, text_mask
 from ..picture import Picture
 from ..regions import Region, TokenRegion, describe, guided_tokens, owners, refuse_options
 from ..schedule import Schedule, Window
@@ -143,6 +143,25 @@ class Live:
     @property
     def text(self) -> Tensor:
         return self.region.conditioning[0][0]
+
+    @property
+    def text_mask(self) -> Tensor | None:
+        return text_mask(self.region.conditioning[0][1])
+
+
+class OnLive:
+    """An attention method laid out on live regions; copies as Guided has it."""
+
+    live: tuple[Live, ...]
+    copies = 0
+
+    @property
+    def texts(self) -> tuple[Tensor, ...]:
+        return tuple(one.text for one in self.live)
+
+    @property
+    def text_masks(self) -> tuple[Tensor | None, ...]:
+        return tuple(one.text_mask for one in self.live)
 
 
 def _time(entry: list) -> tuple[float, float]:

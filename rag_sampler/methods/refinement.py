@@ -19,7 +19,7 @@ from ..attention.reads import FORK, IMAGE, Part, Program, Query, Read, own
 from ..picture import Picture
 from ..regions import Region, TokenRegion, describe, told_strengths
 from ..schedule import Schedule, Window
-from .attention_method import AttentionMethod, Live, disjoint, mask_rows
+from .attention_method import AttentionMethod, Live, OnLive, disjoint, mask_rows
 
 
 class CellMethod(AttentionMethod):
@@ -118,7 +118,7 @@ class Refinement(CellMethod):
 
 
 @dataclass(frozen=True, eq=False)
-class Refined:
+class Refined(OnLive):
     """A method of cells laid out on the tokens of one picture.
 
     live: its regions, those without a share left out. cells: image token numbers of each region, disjoint; uncovered:
@@ -132,12 +132,6 @@ class Refined:
     cells: tuple[Tensor, ...]
     uncovered: Tensor
     masks: tuple[Tensor | None, ...]
-
-    copies = 0
-
-    @property
-    def texts(self) -> tuple[Tensor, ...]:
-        return tuple(one.text for one in self.live)
 
     @property
     def shares(self) -> tuple[float, ...]:

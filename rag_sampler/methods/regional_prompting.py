@@ -20,7 +20,7 @@ from ..attention.reads import FORK, IMAGE, Part, Program, Query, Read, own
 from ..picture import Picture
 from ..regions import Region, TokenRegion, told_strengths
 from ..schedule import Schedule, Window
-from .attention_method import AttentionMethod, Live, inside, mask_rows
+from .attention_method import AttentionMethod, Live, OnLive, inside, mask_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,8 +105,8 @@ class RegionalPrompting(AttentionMethod):
             return replace(group, share=share, mask=group_mask(live, group, picture))
 
         groups = grouped(torch.cat((shared, uncovered)) if background else shared)
-        texts = tuple(one.text for one in live)
-        return Prompted(self, window, texts, tuple(map(complete, groups)), shared.shape[1], int(background))
+        found = tuple(map(complete, groups))
+        return Prompted(self, window, tuple(live), found, shared.shape[1], int(background))
 
     def told(self, guided: Prompted, picture: Picture) -> str:
         covered = sum(len(group.tokens) for group in guided.groups if group.members) / picture.length
@@ -172,7 +172,7 @@ def group_mask(live: Sequence[Live], group: Group, picture: Picture) -> Tensor |
 
 
 @dataclass(frozen=True, eq=False)
-class Prompted:
+class Prompted(OnLive):
     """A Regional Prompting laid out on the tokens of one picture.
 
     groups: of all its tokens, the background's too. tokens: how many it has.
@@ -181,7 +181,7 @@ class Prompted:
 
     spec: RegionalPrompting
     window: Window
-    texts: tuple[Tensor, ...]
+    live: tuple[Live, ...]
     groups: tuple[Group, ...]
     tokens: int
     copies: int

@@ -71,6 +71,7 @@ class Guided(Protocol):
     """An attention method laid out on one run.
 
     spec: what asked for it. window: where it works. texts: of its regions, [1, T, C] each; lengths may differ.
+    text_masks: of these texts [1, T], where their conditionings bring them, else None.
     copies: how many copies of the base prompt's text follow them.
     unread: whether nothing reads the states that are pasted into blocks that can carry a second image stream.
     """
@@ -78,6 +79,7 @@ class Guided(Protocol):
     spec: Spec
     window: Window
     texts: tuple[Tensor, ...]
+    text_masks: tuple[Tensor | None, ...]
     copies: int
     unread: bool
 

@@ -6,8 +6,9 @@ from .flux import CHROMA, FLUX1, FLUX2
 from .krea2 import KREA2
 from .lumina import LUMINA
 from .network import Family, Network
+from .qwen_image import QWEN_IMAGE
 
-FAMILIES: tuple[Family, ...] = (FLUX1, FLUX2, CHROMA, LUMINA, KREA2)
+FAMILIES: tuple[Family, ...] = (FLUX1, FLUX2, CHROMA, LUMINA, KREA2, QWEN_IMAGE)
 """Families that attention methods and the binding of features know."""
 
 _SHOWN = {

@@ -19,11 +19,12 @@ DOUBLE, SINGLE = "double_block", "single_block"
 PREVIOUS = "rag_previous_blocks"
 
 
-def _install(options: dict, forward: Forward) -> None:
+def install(options: dict, forward: Forward) -> None:
+    """Hooks for the double and single blocks that a family has."""
     options[FORWARD] = forward
     replace = options["patches_replace"] = dict(options.get("patches_replace", {}))
     options[PREVIOUS] = replace.get("dit", {})
-    ours = {(kind, i): hook for kind, hook in _HOOKS.items() for i in range(forward.network.blocks[kind])}
+    ours = {(kind, i): _HOOKS[kind] for kind, count in forward.network.blocks.items() for i in range(count)}
     replace["dit"] = {**options[PREVIOUS], **ours}
 
 
@@ -64,8 +65,8 @@ def _single_block(args: dict, extra: dict) -> dict:
 @torch.compiler.disable
 def _restart(args: dict, forward: Forward) -> dict:
     """Let the positions of each text begin anew, where the network gives texts positions."""
-    params = getattr(forward.network.module, "params", None)
-    if forward.program is None or not getattr(params, "txt_ids_dims", ()):
+    network = forward.network
+    if forward.program is None or not network.family.numbers_texts(network.module):
         return args
     if "restarted" not in forward.made:
         pe, texts = args["pe"], forward.program.texts
@@ -114,7 +115,8 @@ def _family(name: str, *classes: str, least_text: int = 0) -> Family:
         name,
         classes,
         blocks={DOUBLE: "double_blocks", SINGLE: "single_blocks"},
-        install=_install,
+        install=install,
+        numbers_texts=lambda module: bool(getattr(getattr(module, "params", None), "txt_ids_dims", ())),
         fork=SINGLE,
         one_stream=_one_stream,
         control_on_fork=_control_on_fork,

@@ -26,6 +26,9 @@ class Family:
     one_stream(network, conds): why these model conditions allow no second image stream; "" where they do.
     control_on_fork(control, image, blocks): a ControlNet's additions for both image streams of so many tokens.
     token_cost: multiplications of one token in one block, in units of its channels squared.
+    numbers_texts(module): whether the tokens of all texts are numbered through, so that each has to begin anew.
+    masked(conds, texts, masks): the model conditions of a forward with the texts of a program, whose masks [B, T] may
+        hide padding, or be None.
     references(module, conds): the latents of reference pictures whose tokens follow the picture's.
     least_text: tokens that ComfyUI pads a text to, at its start.
     width(module): channels of a token.
@@ -40,6 +43,8 @@ class Family:
     one_stream: Callable[[Network, dict], str] = lambda network, conds: ""
     control_on_fork: Callable[[dict, int, int], dict] = lambda control, image, blocks: control
     token_cost: float = 12
+    numbers_texts: Callable[[nn.Module], bool] = lambda module: False
+    masked: Callable[[dict, tuple, tuple], dict] = lambda conds, texts, masks: conds
     references: Callable[[nn.Module, dict], Sequence[Tensor]] = lambda module, conds: (
         conds.get("ref_latents") or ()
     )

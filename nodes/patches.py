@@ -127,7 +127,7 @@ class RAGSoftRefinementAttention(io.ComfyNode):
             category=CATEGORY,
             description=(
                 "Inside each region the picture listens to the region's text, while the whole stays one picture. "
-                "For FLUX.1, FLUX.2 and Chroma, under every sampler."
+                "For FLUX.1, FLUX.2, Chroma, Z-Image, Lumina 2, Krea 2 and Qwen-Image, under every sampler."
             ),
             search_aliases=[*SEARCH, "soft refinement"],
             inputs=[
@@ -179,7 +179,8 @@ class RAGRegionalPrompting(io.ComfyNode):
             category=CATEGORY,
             description=(
                 "In the first steps each region follows its own prompt and sees itself alone, and a share of the base "
-                "prompt holds the picture together. For FLUX.1, FLUX.2 and Chroma, under every sampler."
+                "prompt holds the picture together. For FLUX.1, FLUX.2, Chroma, Z-Image, Lumina 2, Krea 2 and Qwen-Image, "
+                "under every sampler."
             ),
             search_aliases=[*SEARCH, "regional prompting flux", "attention mask"],
             inputs=[

@@ -50,7 +50,8 @@ def _show_states(q: Tensor, k: Tensor, v: Tensor, pe=None, attn_mask=None, extra
 
 def _references(module, conds: dict) -> list[Tensor]:
     """The network leaves them out unless a method says where they stand."""
-    return conds.get("ref_latents") if conds.get("ref_latents_method", module.default_ref_method) else []
+    method = conds.get("ref_latents_method", module.default_ref_method)
+    return conds.get("ref_latents") or [] if method is not None else []
 
 
 def _kept(network: Network) -> int:

@@ -8,14 +8,18 @@ stands. Hooks are ComfyUI's patches behind each block.
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import accumulate
 
 import torch
 from comfy.ldm.flux.math import apply_rope1
 from torch import Tensor
+from torch.nn.functional import pad
 
 from ..attention.override import PROGRAM
+from ..attention.reads import Program
+from ..picture import Picture
 from .network import Family, Network
 from .states import FORWARD, Forward
 
@@ -28,7 +32,8 @@ def _install(options: dict, forward: Forward) -> None:
     for kind, hook in ((REFINER, _after_refiner), (BLOCK, _after_block)):
         patches[kind] = [*patches.get(kind, ()), hook]
     if forward.program is not None:
-        forward.program.turn = partial(_turn, forward)
+        steps = _steps(forward.program, forward.picture)
+        forward.program.turn = _Turn(forward.network.module.rope_embedder, steps, forward.program.image)
 
 
 @torch.compiler.disable
@@ -63,21 +68,28 @@ def _put_texts(args: dict, forward: Forward) -> None:
         place.copy_(states)
 
 
-def _turn(forward: Forward, x: Tensor) -> Tensor:
-    """Queries or keys of a block, or of the image alone, at the positions of runs with one text."""
-    program = forward.program
-    if x.shape[2] not in (program.image, program.sequence(BLOCK).tokens):
-        return x
-    if "rotations" not in forward.made:
-        ids = torch.zeros(1, program.sequence(BLOCK).tokens, 3, device=x.device)
-        ids[..., 0] = _steps(forward).to(x.device)
-        forward.made["rotations"] = forward.network.module.rope_embedder(ids)
-    return apply_rope1(x, forward.made["rotations"][:, :, -x.shape[2] :])
+@dataclass(eq=False)
+class _Turn:
+    """Puts queries or keys of a block, or of the image alone, at the positions of runs with one text.
+
+    steps: by how many positions each token of [texts | image] moves; image: how many are the image's.
+    """
+
+    embedder: Callable[[Tensor], Tensor]
+    steps: Tensor
+    image: int
+    rotations: Tensor | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if x.shape[2] not in (self.image, len(self.steps)):
+            return x
+        if self.rotations is None:
+            self.rotations = self.embedder(pad(self.steps[None, :, None].to(x.device), (0, 2)))
+        return apply_rope1(x, self.rotations[:, :, -x.shape[2] :])
 
 
-def _steps(forward: Forward) -> Tensor:
-    """By how many positions each token moves. The picture's stay; its padding stands as before the text it follows."""
-    program, picture = forward.program, forward.picture
+def _steps(program: Program, picture: Picture) -> Tensor:
+    """The picture's tokens stay; its padding stands as before the text that it follows."""
     total = sum(program.texts)
     texts = [
         torch.full((n,), total - end) for n, end in zip(program.texts, accumulate(program.texts), strict=True)

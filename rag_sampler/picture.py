@@ -98,6 +98,10 @@ class Picture:
         rows, columns = self.slices(box)
         return replace(self, height=rows.stop - rows.start, width=columns.stop - columns.start)
 
+    def level(self, rows: int, columns: int) -> Picture:
+        """The same picture as the tokens of a network's level see it: so many rows and columns, spread over it."""
+        return Picture(rows, columns, 1, ceil(self.in_pixels.height / rows))
+
     def slices(self, box: TokenBox) -> tuple[slice, slice]:
         """The rows and columns of latent pixels in a box of tokens."""
         p = self.patch

@@ -67,6 +67,11 @@ def guided_tokens(regions: tuple[Region, ...], picture: Picture) -> tuple[TokenR
     return _rasterised(regions, picture, lambda shape: shape.guided_tokens(picture))
 
 
+def level_tokens(regions: tuple[Region, ...], level: Picture) -> tuple[TokenRegion, ...]:
+    """As guided_tokens, on a level of a network: a region may have no token there."""
+    return tuple(_tokens(region.shape, level, lambda shape: shape.guided_tokens(level)) for region in regions)
+
+
 def owners(regions: Sequence[TokenRegion], picture: Picture) -> Tensor:
     """The number, from 1, of the last region that covers each token [rows, columns]; 0 where none does."""
     import torch
@@ -120,39 +125,42 @@ def bounding_box(tokens: Tensor) -> TokenBox:
 def _rasterised(
     regions: tuple[Region, ...], picture: Picture, place: Callable[[Box | Cell], TokenBox]
 ) -> tuple[TokenRegion, ...]:
-    return tuple(
-        _mask_tokens(region.shape.pixels, picture, describe(number, regions))
-        if isinstance(region.shape, Mask)
-        else _box_tokens(region.shape, picture, place, describe(number, regions))
-        for number, region in enumerate(regions, 1)
-    )
+    found = tuple(_tokens(region.shape, picture, place) for region in regions)
+    for number, (region, tokens) in enumerate(zip(regions, found, strict=True), 1):
+        if tokens.box.area == 0:
+            raise LayoutError(_too_small(region.shape, picture, describe(number, regions)))
+    return found
 
 
-def _box_tokens(
-    shape: Box | Cell, picture: Picture, place: Callable[[Box | Cell], TokenBox], name: str
+def _tokens(
+    shape: Box | Cell | Mask, picture: Picture, place: Callable[[Box | Cell], TokenBox]
 ) -> TokenRegion:
-    box, whole = place(shape), picture.in_pixels
-    if box.area > 0:
-        return TokenRegion(box)
+    """A token belongs to a mask whose mean over the token is above one half."""
+    import torch.nn.functional as F
+
+    if not isinstance(shape, Mask):
+        return TokenRegion(place(shape))
+    whole = picture.in_pixels
+    size = (whole.height, whole.width)
+    fitted = F.interpolate(shape.pixels[None, None].float(), size=size, mode="nearest-exact")
+    own = F.avg_pool2d(fitted, whole.patch, ceil_mode=True)[0, 0] > 0.5
+    if not own.any():
+        return TokenRegion(TokenBox(0, 0, 0, 0))
+    box = bounding_box(own)
+    return TokenRegion(box, own[box.y0 : box.y1, box.x0 : box.x1])
+
+
+def _too_small(shape: Box | Cell | Mask, picture: Picture, name: str) -> str:
+    """What a region of less than one token is told."""
+    whole = picture.in_pixels
+    if isinstance(shape, Mask):
+        return (
+            f"the mask of {name} covers no token of this {whole.width} × {whole.height} picture: paint more than half "
+            f"of at least one {whole.patch} × {whole.patch} pixel square white"
+        )
     left, top, right, bottom = shape.edges
-    raise LayoutError(
+    return (
         f"{name} is {(right - left) * whole.width:.0f} × {(bottom - top) * whole.height:.0f} pixels, which is less "
         f"than one token of this {whole.width} × {whole.height} picture: make it at least {whole.patch} pixels a "
         f"side ({whole.patch / whole.width:.3f} of the width, {whole.patch / whole.height:.3f} of the height)"
     )
-
-
-def _mask_tokens(pixels: Tensor, picture: Picture, name: str) -> TokenRegion:
-    """A token belongs to a mask whose mean over the token is above one half."""
-    import torch.nn.functional as F
-
-    whole = picture.in_pixels
-    fitted = F.interpolate(pixels[None, None].float(), size=(whole.height, whole.width), mode="nearest-exact")
-    own = F.avg_pool2d(fitted, whole.patch, ceil_mode=True)[0, 0] > 0.5
-    if not own.any():
-        raise LayoutError(
-            f"the mask of {name} covers no token of this {whole.width} × {whole.height} picture: paint more than half "
-            f"of at least one {whole.patch} × {whole.patch} pixel square white"
-        )
-    box = bounding_box(own)
-    return TokenRegion(box, own[box.y0 : box.y1, box.x0 : box.x1])

@@ -33,6 +33,10 @@ UNET = {
     "transformer_depth_middle": 1, "num_head_channels": 16, "use_spatial_transformer": True, "context_dim": TEXT,
     "legacy": False,
 }  # fmt: skip
+SD = UNET | {"transformer_depth": [1, 1, 0], "transformer_depth_output": [1, 1, 1, 1, 0, 0]}
+SDXL = UNET | {
+    "use_linear_in_transformer": True, "num_classes": "sequential", "adm_in_channels": 16 + 6 * 256,
+}  # fmt: skip
 LUMINA2 = {
     "patch_size": 2, "in_channels": 16, "dim": 64, "n_layers": 2, "n_refiner_layers": 1, "n_heads": 2,
     "multiple_of": 32, "qk_norm": True, "cap_feat_dim": TEXT, "axes_dims": [8, 12, 12], "axes_lens": [64, 64, 64],
@@ -72,10 +76,10 @@ OTHERS = {
             "target": "torch.nn.Linear", "params": {"in_features": 4096, "out_features": 128},
         },
     }),
-    "SD1.5": ("SD15", UNET),
-    "SDXL": ("SDXL", UNET | {
-        "use_linear_in_transformer": True, "num_classes": "sequential", "adm_in_channels": 16 + 6 * 256,
-    }),
+    "SD1.5": ("SD15", SD),
+    "SD2": ("SD20", SD | {"use_linear_in_transformer": True}),
+    "SDXL": ("SDXL", SDXL),
+    "KOALA": ("KOALA_700M", SDXL | {"transformer_depth_middle": -2}),
 }  # fmt: skip
 """The class of comfy.supported_models and the network's arguments. The text that each reads is as wide as that of
 tests/encoders.py; Krea 2's is twelve layers of `txtdim`, SD3.5's is padded to 4096 by its encoder."""

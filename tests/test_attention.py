@@ -181,4 +181,4 @@ def test_other_sequences_pass_through_and_are_noted():
         transformer_options=options,
     )  # fmt: skip
     assert out == "theirs"
-    assert found.hits == 0 and found.strays == {(17, 17)}
+    assert found.hits == 0 and found.strays == {((17, 17), (22, 22))}

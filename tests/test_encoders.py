@@ -23,7 +23,7 @@ import nodes  # ComfyUI's
 
 REFINED = [
     "FLUX.1-dev", "FLUX.1-schnell", "FLUX.2-dev", "FLUX.2-Klein", "Chroma", "Z-Image", "Lumina 2", "Krea 2",
-    "Qwen-Image",
+    "Qwen-Image", "SD1.5", "SDXL",
 ]  # fmt: skip
 REFUSED = [name for name in encoders.ENCODERS if name not in REFINED]
 WITH_FRAMES = ["Qwen-Image", "Krea 2", "Anima"]
@@ -118,12 +118,6 @@ def repaint(family: Family, prior: dict, mask: torch.Tensor, **regions) -> tuple
     return out[0], out[1]
 
 
-def whole_size(conditioning: list) -> list:
-    """A CONDITIONING that says the size of the picture in pixels, of which only SDXL takes notice."""
-    size = {"width": TOKEN * COLUMNS, "height": TOKEN * ROWS}
-    return [[text, options | size] for text, options in conditioning]
-
-
 def spread(tokens: torch.Tensor, side: int) -> torch.Tensor:
     """A value for each token as pixels, `side` of them to a token's side."""
     return tokens.repeat_interleave(side, 0).repeat_interleave(side, 1)
@@ -168,14 +162,14 @@ def test_a_box_over_the_picture_is_the_stock_run_with_its_text(family, cfg):
 @pytest.mark.feature("family {family}", "Hard Binding")
 @pytest.mark.parametrize("cfg", [1.0, 3.0])
 def test_a_bound_box_is_the_stock_run_of_its_crop(family, cfg):
-    """SDXL is told the size of the whole picture."""
+    """SDXL is told the crop's size, as the stock run tells it."""
     base, negative = family.prompts
     noise = families.noise(family.model, ROWS, COLUMNS)
     right = slice(noise.shape[-1] // 2, None)
     bound = RAGHardBinding.execute(family.model, family.box(OWN, x=0.5, width=0.5), 1, False)[0]
     picture = first_step(bound, base, negative, cfg, noise)[..., right]
-    stock = whole_size(family.encode(OWN)), whole_size(negative)
-    assert_equal(picture, first_step(family.model, *stock, cfg, noise[..., right]))
+    stock = first_step(family.model, family.encode(OWN), negative, cfg, noise[..., right])
+    assert_equal(picture, stock)
     assert_differ(picture, first_step(family.model, base, negative, cfg, noise)[..., right])
 
 

@@ -44,19 +44,23 @@ def attention_override(
     def attend(q, k, v, mask):
         return call(q, k, v, heads, mask=mask, skip_reshape=True, skip_output_reshape=True)
 
+    def by_head(x):
+        return x if skip_reshape else x.unflatten(2, (heads, -1)).transpose(1, 2)
+
     program: Program | None = transformer_options.get(PROGRAM)
     if program is not None:
         if program.turn is not None:
             q, k = program.turn(q), program.turn(k)
-        kind, number = (transformer_options.get(key) for key in ("block_type", "block_index"))
-        kind = f"{kind}_block"
+        kind, number = program.place(transformer_options)
         sequence, lengths = program.sequence(kind), (q.shape[-2], k.shape[-2])
-        if skip_reshape and lengths == (sequence.tokens, sequence.tokens):
+        if lengths == sequence.lengths:
             program.hits += 1
-            out = run_reads(attend, q, k, v, sequence, program.reads(kind, number), mask)
+            reads = program.reads(kind, number)
+            out = run_reads(attend, *map(by_head, (q, k, v)), sequence, reads, mask)
             return out if skip_output_reshape else out.transpose(1, 2).flatten(2)
-        if number is not None:  # not what refines texts or the picture before the blocks
-            program.strays.add(lengths)
+        # what refines texts or the picture before the blocks has no number
+        if number is not None and program.is_stray(lengths, sequence.lengths):
+            program.strays.add((lengths, sequence.lengths))
     return call(q, k, v, heads, mask=mask, skip_reshape=skip_reshape, skip_output_reshape=skip_output_reshape)
 
 

@@ -1,8 +1,9 @@
 """Attention as reads: a regional method says who reads whom, and this is all that computes it.
 
 An attention call gets the sequence [text 0 | text 1 … text R | image], text 0 being the base prompt's and text r
-that of region r; some blocks carry a second image stream behind the first, [… | image | fork]. A read is one call of
-the user's own attention function: the queries of some parts on the keys of some parts. No mask is ever made.
+that of region r; some blocks carry a second image stream behind the first, [… | image | fork]. In cross-attention the
+image alone asks and the texts alone answer (levels.py). A read is one call of the user's own attention function: the
+queries of some parts on the keys of some parts. No mask is ever made.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ class Sequence:
     texts: token counts of text 0 … text R; text 0 counts 0 where nothing reads it.
     image: image tokens, reference images included; forked: whether there are as many again, of the fork.
     copies: how many of the last texts are the base prompt's, too.
+    cross: whether the image lies in the queries and the texts in the keys, each alone.
     """
 
     texts: tuple[int, ...]
     image: int
     forked: bool = False
     copies: int = 0
+    cross: bool = False
 
     @property
     def text(self) -> int:
@@ -41,6 +44,11 @@ class Sequence:
     def tokens(self) -> int:
         return self.text + self.image * (1 + self.forked)
 
+    @property
+    def lengths(self) -> tuple[int, int]:
+        """Tokens of the queries and of the keys."""
+        return (self.image, self.text) if self.cross else (self.tokens, self.tokens)
+
     def of_base(self, stream: int | str) -> bool:
         """Whether a stream is the base prompt's text or a copy of it."""
         return stream == 0 or stream in range(len(self.texts) - self.copies, len(self.texts))
@@ -48,7 +56,7 @@ class Sequence:
     def where(self, stream: int | str) -> slice:
         """The tokens of a stream: of a text by its number, IMAGE or FORK."""
         if stream in (IMAGE, FORK):
-            first = self.text + (self.image if stream == FORK else 0)
+            first = (0 if self.cross else self.text) + (self.image if stream == FORK else 0)
             return slice(first, first + self.image)
         first = sum(self.texts[:stream])
         return slice(first, first + self.texts[stream])
@@ -116,7 +124,8 @@ class Program:
     last: the text that the picture's last token follows, and with it what the network pads the picture with.
     turn: from queries or keys [B, H, L, D] of an attention call, those at the positions that texts have alone; where a
     family's texts depend on it, it says so here.
-    hits: attention calls so far that it computed; strays: lengths (queries, keys) of calls that it did not know.
+    hits: attention calls so far that it computed; strays: lengths (queries, keys) of calls that it did not know, and
+    those that it expected.
     """
 
     texts: tuple[int, ...]
@@ -134,6 +143,14 @@ class Program:
 
     def sequence(self, kind: str) -> Sequence:
         return Sequence(self.texts, self.image, kind == self.fork, self.copies)
+
+    def place(self, options: dict) -> tuple[str, int]:
+        """Kind and number of the block that makes a call of attention with these transformer_options."""
+        return f"{options.get('block_type')}_block", options.get("block_index")
+
+    def is_stray(self, lengths: tuple[int, int], expected: tuple[int, int]) -> bool:
+        """Whether a call of other lengths than expected is one that the method should have computed."""
+        return True
 
 
 def run_reads(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import comfy.sampler_helpers
-from comfy.conds import CONDList
+from comfy.conds import CONDList, CONDRegular
 from comfy.sampler_helpers import convert_cond
 
 from ..methods.binding import base_entry
 from ..methods.record import ORIGINAL, Trajectory
 from ..methods.spec import Spec
+from ..picture import Picture
 from ..regions import describe
 from .plan import Plan
 
@@ -52,6 +53,15 @@ def add_original(model, conds: dict[str, list], plan: Plan, trajectory: Trajecto
         ]
         conds = {**conds, role: [*conds.get(role, ()), *marked]}
     return conds
+
+
+def alone(model, entry: dict, picture: Picture, device) -> dict:
+    """An entry that ComfyUI has encoded, as it would be for a run of this picture alone, whose size the model is told
+    unless the conditioning says another."""
+    whole = picture.in_pixels
+    options = {"width": whole.width, "height": whole.height, "device": device, **entry}
+    told = {"y": CONDRegular(model.encode_adm(**options))}
+    return {**entry, "model_conds": {**entry["model_conds"], **told}}
 
 
 def _check_width(base: dict, spec: Spec) -> None:

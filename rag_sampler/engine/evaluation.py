@@ -11,9 +11,9 @@ from ..methods.binding import ORIGIN, REGION, in_time
 from ..methods.record import ORIGINAL
 from ..methods.spec import Guided
 from ..networks.states import Recording
-from ..picture import Picture
+from ..picture import Picture, TokenBox
 from ..regions import owners
-from .conditions import TEXTS
+from .conditions import TEXTS, alone
 from .log import Log
 from .plan import Plan
 
@@ -162,7 +162,7 @@ class Evaluation:
             recordings += [recording] if recording else []
             for entries, mine in zip(conds, own, strict=True):
                 if mine is not None:
-                    entries += mine
+                    entries += self._told_of_size(mine, region.tokens.box)
                     parts.update({e["uuid"]: (recording, e.get(ORIGIN, e["uuid"])) for e in mine})
             self.log.bound_steps[region].add(plan.schedule.step(sigma))
         if not parts:
@@ -175,6 +175,13 @@ class Evaluation:
                 "features are not bound: the model's blocks bypass ComfyUI's hooks; latents are bound"
             )
         return recordings, predictions, plan.picture.spread(owner > 0).to(x.device)
+
+    def _told_of_size(self, entries: list[dict], box: TokenBox) -> list[dict]:
+        """The entries of a region's own run, where the network is told the size of what it runs."""
+        if self.plan.network is None or not self.plan.network.family.sized:
+            return entries
+        part, device = self.plan.picture.within(box), self.timestep.device
+        return [alone(self.model, entry, part, device) for entry in entries]
 
 
 def _first(conds: list, sigma: float) -> dict[int, object]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
+from torch.nn.functional import pad
 
+from ..attention.levels import CrossProgram
 from ..attention.override import install_override
-from ..attention.reads import Program
+from ..attention.reads import Program, Read
 from ..methods.spec import Guided
-from ..networks.network import Network
+from ..networks.network import CROSS, Network
 from ..networks.states import Forward
 from ..picture import Picture
 from . import foreign
@@ -33,17 +36,23 @@ def apply_model(
     plan, options, network = step.plan, transformer_options.copy(), step.plan.network
     picture = plan.picture.like(x)
     whole = picture == plan.picture
-    forward = Forward(network, picture, _chunks(step, options, picture), step.paste if whole else ())
+    forward = Forward(network, picture)
+    if network.binds_states:
+        forward.entries, forward.paste = _chunks(step, options, picture), step.paste if whole else ()
     text, references = network.text_length(c_crossattn), network.references(kwargs, picture)
     if step.guided is not None and texts is not None and whole:
         texts = [text.to(c_crossattn) for text in plan.texts_of(step.guided, texts)]
-        lengths = tuple(map(network.text_length, texts))
-        fork, dtype = _fork(step, bool(forward.paste), kwargs), executor.class_obj.get_dtype_inference()
-        program = step.guided.program(text, lengths, references, fork, x.device, dtype)
+        lengths = (text, *map(network.text_length, texts))
+        queries = x.device, executor.class_obj.get_dtype_inference()
+        if network.family.kind == CROSS:
+            program = _on_levels(step.guided, picture, lengths, *queries)
+        else:
+            fork = _fork(step, bool(forward.paste), kwargs)
+            program = step.guided.program(text, lengths[1:], references, fork, *queries)
         forward.texts = _with_base(program, c_crossattn, texts)
         masks = _with_base(program, kwargs.get("attention_mask"), step.guided.text_masks)
         kwargs = network.family.masked(kwargs, forward.texts, masks)
-        c_crossattn = torch.cat([network.padded(text) for text in forward.texts], 1)
+        c_crossattn = _context(program, [network.padded(text) for text in forward.texts])
         if program.fork and program.control_on_fork and control is not None:
             control = network.family.control_on_fork(control, program.image, network.blocks[program.fork])
         forward.program = program
@@ -56,7 +65,8 @@ def apply_model(
         )
     _count(step, x.shape[0], text, picture.length + references, forward.program)
     install_override(options, forward.program)
-    network.family.install(options, forward)
+    if network.binds_states:
+        network.family.install(options, forward)
     with foreign.named(module):
         out = executor(x, t, c_concat, c_crossattn, control, options, **{MARK: True}, **kwargs)
     if forward.program is not None:
@@ -80,6 +90,22 @@ def _chunks(step: Step, options: dict, picture) -> tuple:
     return tuple(step.chunk(branch, entry, picture) for branch, entry in chunks)
 
 
+def _on_levels(guided: Guided, picture: Picture, texts: tuple[int, ...], device, dtype) -> Program:
+    """The reads of a method in cross-attention."""
+
+    def reads(rows: int, columns: int) -> tuple[Read, ...]:
+        level = guided.level(picture.level(rows, columns))
+        return level.program(texts[0], texts[1:], 0, None, device, dtype).reads("", 0)
+
+    return CrossProgram.of(texts, reads)
+
+
+def _context(program: Program, texts: list[Tensor]) -> Tensor:
+    """All texts of a program's sequence, one behind the other, and its padding [B, text, C]."""
+    context = torch.cat(texts, 1)
+    return pad(context, (0, 0, 0, sum(program.texts) - context.shape[1]))
+
+
 def _fork(step: Step, pasted: bool, conds: dict) -> str | None:
     """The kind of block that carries a second image stream in this forward."""
     family = step.plan.network.family
@@ -95,7 +121,10 @@ def _fork(step: Step, pasted: bool, conds: dict) -> str | None:
 
 
 def _count(step: Step, batch: int, text: int, image: int, program: Program | None) -> None:
-    """Add a forward to the cost; text and image: its tokens without those of an attention method."""
+    """Add a forward to the cost; text and image: its tokens without those of an attention method. That of levels is not
+    counted."""
+    if step.plan.network.family.kind == CROSS:
+        return
     plain = batch * plain_cost(step.plan.network, text, image)
     step.log.cost += plain if program is None else batch * program_cost(step.plan.network, program)
     if step.is_main:
@@ -114,7 +143,7 @@ def _tell_of_tiles(step: Step, tile: Picture) -> None:
             f"{step.guided.spec.method} could not work: {cut}. Make its tiles as large as the picture, or give it the "
             f"MODEL from before {step.guided.spec.node}"
         )
-    if step.paste:
+    if step.paste and step.plan.network.binds_states:
         step.log.warn(f"features are not bound: {cut}; latents are")
 
 
@@ -123,19 +152,19 @@ def _check_hits(step: Step, program: Program) -> None:
     guided, log, expected = step.guided, step.log, step.plan.network.layers
     log.streams[guided] = max(log.streams[guided], 2 if program.fork else 1)
     if program.hits < expected and program.strays:
-        queries, keys = min(program.strays)
+        (queries, keys), right = min(program.strays)
         raise RuntimeError(
             f"{guided.spec.method} could not work: the model's attention was called with {queries} queries and {keys} "
-            f"keys, and the texts and the picture have {program.sequence('').tokens} tokens. Another node adds or "
-            f"removes tokens inside the model (Flux KV Cache does, or a pack that appends tokens of its own): remove "
-            f"it, or the {guided.spec.method}"
+            f"keys, where the texts and the picture make {right[0]} and {right[1]}. Another node adds or removes "
+            f"tokens inside the model (Flux KV Cache does, or a pack that appends tokens of its own): remove it, or "
+            f"the {guided.spec.method}"
         )
     if program.hits == 0 and log.hits[guided] == 0:
         raise no_effect(guided, step.plan.network)
     if 0 < program.hits < expected:  # none at all: a cache has left out the whole forward
         log.warn(
             f"only {program.hits} of {expected} blocks were guided by {guided.spec.method}; a cache that skips blocks "
-            f"may be at work"
+            f"may be at work, or a node with attention of its own, as some IP-Adapters have"
         )
     log.hits[guided] = max(log.hits[guided], program.hits)
 
@@ -147,6 +176,8 @@ def no_effect(guided: Guided, network: Network) -> RuntimeError:
         "a loader such as nunchaku, or a pack that replaces the blocks",
         "Use a stock or GGUF loader",
     )
+    if network.family.kind == CROSS:
+        cause, remedy = "a node that replaces cross-attention, as some IP-Adapters do", "Remove it"
     if pack:
         cause, remedy = f"it does not run ComfyUI's forward but one of {pack}", foreign.REMEDY
     return RuntimeError(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .. import networks
 from ..attention.masks import image_mask, text_mask
+from ..networks.network import JOINT
 from ..picture import Picture
 from ..regions import Region, TokenRegion, describe, guided_tokens, owners, refuse_options
 from ..schedule import Schedule, Window
@@ -31,9 +32,10 @@ CANNOT_CARRY = {
 class AttentionMethod(Spec):
     """A spec with regions whose texts all run in the main pass, within a part of the sampling.
 
-    shares: of each region, how much of its tokens' result is its own.
+    shares: of each region, how much of its tokens' result is its own. kinds: of the families for which it is defined.
     """
 
+    kinds: tuple[str, ...] = (JOINT,)
     regions: tuple[Region, ...]
     shares: tuple[float, ...]
     start_percent: float
@@ -74,11 +76,18 @@ class AttentionMethod(Spec):
         )
 
     def check(self, model) -> None:
-        if networks.of(model) is None:
+        network, name = networks.of(model), networks.name_of(model)
+        if network is None:
+            supported = (family.name for family in networks.FAMILIES if family.kind in self.kinds)
             raise ValueError(
-                f"this model is of the family {networks.name_of(model)}, for which {self.method} has no adapter; "
-                f"supported: {'; '.join(family.name for family in networks.FAMILIES)}. Hard Binding works with every "
-                f"image model"
+                f"this model is of the family {name}, for which {self.method} has no adapter; supported: "
+                f"{'; '.join(supported)}. Hard Binding works with every image model"
+            )
+        if network.family.kind not in self.kinds:
+            raise ValueError(
+                f"{self.method} lets texts and image tokens attend to each other, and on this model, of the family "
+                f"{name}, image tokens only read texts (cross-attention); use RPG Regional Diffusion or Soft Refinement "
+                f"Attention"
             )
 
     def lay_out(self, setting: Setting) -> Layer:

@@ -117,11 +117,13 @@ class Binding(Spec):
             return Layer(self)
         boxes = bound_tokens(self.regions, setting.picture)
         window = setting.schedule.first(self.steps)
-        features = self.features and setting.network is not None
+        network = setting.network
+        features = self.features and network is not None and network.binds_states
         told = list(advice.on_tokens(self.node, self.regions, boxes, setting.picture))
         if self.features and not features:
+            cause = "no adapter" if network is None else "no place for them"
             told.append(
-                f"features are not bound: there is no adapter for the family {setting.family}; latents are"
+                f"features are not bound: there is {cause} for the family {setting.family}; latents are"
             )
         bound = tuple(
             BoundRegion(region.conditioning, tokens, window, features, Controls(setting.picture, tokens.box))

@@ -3,21 +3,23 @@ stays one picture.
 
 The regional texts are appended to the base prompt's text and become streams of their own, since every read keeps them
 apart. Pooled text and guidance stay those of the base prompt. At 0 < delta < 1 the published method runs the single
-blocks of FLUX on two image streams.
+blocks of FLUX on two image streams. Where image tokens only read texts (UNets) it is RPG's method at a base ratio of
+1 - delta.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 from ..attention.reads import FORK, IMAGE, Part, Program, Query, Read, own
+from ..networks.network import CROSS, JOINT
 from ..picture import Picture
-from ..regions import Region, TokenRegion, describe, told_strengths
+from ..regions import Region, TokenRegion, describe, level_tokens, told_strengths
 from ..schedule import Schedule, Window
 from .attention_method import AttentionMethod, Live, OnLive, disjoint, mask_rows
 
@@ -34,6 +36,7 @@ class CellMethod(AttentionMethod):
     settings: str
     done = "guided"
     two_streams = False
+    kinds = (JOINT, CROSS)
 
     @property
     def shares(self) -> tuple[float, ...]:
@@ -69,6 +72,7 @@ class CellMethod(AttentionMethod):
         return Refined(
             self,
             window,
+            tuple(live),
             tuple(one for one, _ in kept),
             tuple(cell for _, cell in kept),
             torch.cat((uncovered, *left)).sort().values,
@@ -121,17 +125,20 @@ class Refinement(CellMethod):
 class Refined(OnLive):
     """A method of cells laid out on the tokens of one picture.
 
-    live: its regions, those without a share left out. cells: image token numbers of each region, disjoint; uncovered:
-    those of no region.
+    regions: all that are in their time; live: those of them that have a share. cells: image token numbers of each live
+    one, disjoint; uncovered: all others.
     masks: attention masks [T_r + n_r, T_r + image] that regions bring (Redux with attn_bias), additive; or None.
+    levels: the same on levels of a network that were asked for.
     """
 
     spec: CellMethod
     window: Window
+    regions: tuple[Live, ...]
     live: tuple[Live, ...]
     cells: tuple[Tensor, ...]
     uncovered: Tensor
     masks: tuple[Tensor | None, ...]
+    levels: dict[Picture, Refined] = field(default_factory=dict)
 
     @property
     def shares(self) -> tuple[float, ...]:
@@ -151,6 +158,14 @@ class Refined(OnLive):
         """At delta 1 both streams are the same, whatever the strengths, until states are pasted into one."""
         differ = min(self.spec.deltas) < 1 or (pasted and not self.unread)
         return self.spec.two_streams and differ
+
+    def level(self, picture: Picture) -> Refined:
+        """The same on one level of a network, which the picture is as the level sees it."""
+        if picture not in self.levels:
+            tokens = level_tokens(tuple(one.region for one in self.regions), picture)
+            live = [replace(one, tokens=own) for one, own in zip(self.regions, tokens, strict=True)]
+            self.levels[picture] = self.spec.guide(live, picture, self.window)
+        return self.levels[picture]
 
     def program(
         self, base: int, texts: tuple[int, ...], references: int, fork: str | None, device, dtype

@@ -1,8 +1,9 @@
 """RPG's complementary regional diffusion (arXiv 2401.11708): in each cell the result of its own text and that of the
 base prompt are mixed by a base ratio.
 
-It is published for the cross-attention of UNets. Where text and image attend jointly it is Soft Refinement on one
-image stream, with a delta of 1 - base_ratio for each cell.
+It is published for the cross-attention of UNets, where it is in each cell (1 - base_ratio) · A(q; text r) + base_ratio ·
+A(q; text 0), in all blocks. Where text and image attend jointly it is Soft Refinement on one image stream, with a delta
+of 1 - base_ratio for each cell.
 """
 
 from __future__ import annotations

@@ -74,6 +74,7 @@ class Guided(Protocol):
     text_masks: of these texts [1, T], where their conditionings bring them, else None.
     copies: how many copies of the base prompt's text follow them.
     unread: whether nothing reads the states that are pasted into blocks that can carry a second image stream.
+    level(picture): the same on one level of a network; of a method that is defined for cross-attention.
     """
 
     spec: Spec

@@ -7,9 +7,10 @@ from .krea2 import KREA2
 from .lumina import LUMINA
 from .network import Family, Network
 from .qwen_image import QWEN_IMAGE
+from .unet import SD, SDXL
 
-FAMILIES: tuple[Family, ...] = (FLUX1, FLUX2, CHROMA, LUMINA, KREA2, QWEN_IMAGE)
-"""Families that attention methods and the binding of features know."""
+FAMILIES: tuple[Family, ...] = (FLUX1, FLUX2, CHROMA, LUMINA, KREA2, QWEN_IMAGE, SD, SDXL)
+"""Families that attention methods know, and the binding of features where they have block hooks."""
 
 _SHOWN = {
     "ZImage": "Z-Image",
@@ -20,7 +21,7 @@ _SHOWN = {
     "SD15": "SD1.5",
     "SD20": "SD2",
 }
-"""What users call models whose class they do not know, by the class of ComfyUI's supported_models."""
+"""What users call models whose class has another name, by the class of ComfyUI's supported_models."""
 
 
 def of(model) -> Network | None:

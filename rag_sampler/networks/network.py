@@ -14,6 +14,9 @@ from ..picture import Picture, padding_multiple
 if TYPE_CHECKING:
     from .states import Forward
 
+JOINT, CROSS = "joint", "cross"
+"""Kinds of families: texts and image tokens attend to each other in one sequence; image tokens read the texts apart."""
+
 
 @dataclass(frozen=True, eq=False)
 class Family:
@@ -21,7 +24,9 @@ class Family:
 
     name: as users know it. classes: of ComfyUI's models.
     blocks: kind of block -> the network's attribute that lists them, in the order in which they run.
-    install(options, forward): puts the block hooks of one forward into its own copy of transformer_options.
+    install(options, forward): puts the block hooks of one forward into its own copy of transformer_options; None where
+    no states of image tokens can be recorded and pasted.
+    kind: JOINT or CROSS. count(blocks): how many calls of attention that texts take part in blocks make.
     fork: the kind of block through which a second image stream can be carried; None where there is none.
     one_stream(network, conds): why these model conditions allow no second image stream; "" where they do.
     control_on_fork(control, image, blocks): a ControlNet's additions for both image streams of so many tokens.
@@ -33,12 +38,15 @@ class Family:
     least_text: tokens that ComfyUI pads a text to, at its start.
     width(module): channels of a token.
     kept(network): channels of all states of one image token that its hooks record and paste.
+    sized: whether it is told the size of the picture.
     """
 
     name: str
     classes: tuple[str, ...]
     blocks: dict[str, str]
-    install: Callable[[dict, Forward], None]
+    install: Callable[[dict, Forward], None] | None = None
+    kind: str = JOINT
+    count: Callable[[nn.Module | None], int] = len
     fork: str | None = None
     one_stream: Callable[[Network, dict], str] = lambda network, conds: ""
     control_on_fork: Callable[[dict, int, int], dict] = lambda control, image, blocks: control
@@ -51,13 +59,14 @@ class Family:
     least_text: int = 0
     width: Callable[[nn.Module], int] = lambda module: module.hidden_size
     kept: Callable[[Network], int] = lambda network: (1 + network.layers) * network.width
+    sized: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
     """A family's description on the network of one MODEL.
 
-    blocks: how many of each kind it has; width: channels of a token.
+    blocks: how many of each kind it has; width: channels of a token, 0 where they differ from level to level.
     """
 
     family: Family
@@ -67,13 +76,18 @@ class Network:
 
     @classmethod
     def of(cls, family: Family, module: nn.Module) -> Network:
-        blocks = {kind: len(getattr(module, name)) for kind, name in family.blocks.items()}
+        blocks = {kind: family.count(getattr(module, name)) for kind, name in family.blocks.items()}
         return cls(family, module, blocks, family.width(module))
 
     @property
     def layers(self) -> int:
         """All its blocks."""
         return sum(self.blocks.values())
+
+    @property
+    def binds_states(self) -> bool:
+        """Whether states of image tokens can be recorded and pasted."""
+        return self.family.install is not None
 
     def text_length(self, text: Tensor) -> int:
         """How many tokens a text [B, T, C] becomes."""

@@ -62,7 +62,7 @@ class Forward:
 
     network: Network
     picture: Picture
-    entries: tuple[tuple[int, object, Recording | None], ...]
+    entries: tuple[tuple[int, object, Recording | None], ...] = ()
     paste: tuple[Recording, ...] = ()
     program: Program | None = None
     texts: tuple[Tensor, ...] = ()

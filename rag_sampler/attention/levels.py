@@ -1,0 +1,67 @@
+"""Cross-attention: image tokens ask and texts answer, on every level of a network by the level's own grid.
+
+Image tokens attend to each other in calls of their own, which no method touches, and a text sees nothing: of a method's
+reads that of image tokens on texts is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Sequence as List
+from dataclasses import dataclass
+from math import isqrt
+
+from .reads import IMAGE, Program, Read, Sequence
+
+
+def crossed(reads: List[Read]) -> tuple[Read, ...]:
+    """What cross-attention has of reads; a cell that has no token does nothing."""
+    found = []
+    for read in reads:
+        asking = (query for query in read.queries if query.part.stream == IMAGE)
+        queries = tuple(query for query in asking if query.part.rows is None or len(query.part.rows))
+        if queries:
+            found.append(Read(queries, tuple(part for part in read.keys if part.stream != IMAGE)))
+    return tuple(found)
+
+
+def prime_from(least: int) -> int:
+    """The first prime number that is not below another."""
+    number = least
+    while any(number % divisor == 0 for divisor in range(2, isqrt(number) + 1)):
+        number += 1
+    return number
+
+
+@dataclass(eq=False)
+class CrossProgram(Program):
+    """A method's reads on all levels of a network. A level, by its rows and columns, is what a kind of block is elsewhere.
+
+    The last of the texts is padding that nobody reads. It makes the number of all text tokens a prime, which no level
+    has: so the calls on texts are told from those of image tokens on each other.
+    """
+
+    @classmethod
+    def of(cls, texts: tuple[int, ...], reads: Callable[[int, int], List[Read]]) -> CrossProgram:
+        """texts: token counts of text 0 … text R; reads(rows, columns): a method's on one level."""
+        made: dict[tuple[int, int], tuple[Read, ...]] = {}
+
+        def of_level(level: tuple[int, int], number: int) -> tuple[Read, ...]:
+            if level not in made:
+                made[level] = crossed(reads(*level))
+            return made[level]
+
+        total = sum(texts)
+        return cls((*texts, prime_from(total) - total), 0, of_level)
+
+    def sequence(self, kind: tuple[int, int]) -> Sequence:
+        rows, columns = kind
+        return Sequence(self.texts, rows * columns, cross=True)
+
+    def place(self, options: dict) -> tuple[tuple[int, int], int]:
+        rows, columns = options["activations_shape"][2:]
+        return (rows, columns), options["block_index"]
+
+    def is_stray(self, lengths: tuple[int, int], expected: tuple[int, int]) -> bool:
+        """One on all texts, by other image tokens than the level has."""
+        return lengths[1] == expected[1]

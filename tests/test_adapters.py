@@ -19,7 +19,10 @@ from rag_pack.nodes.patches import (
     RAGRPGRegionalDiffusion,
     RAGSoftRefinementAttention,
 )
+from rag_pack.rag_sampler import networks
+from rag_pack.rag_sampler.engine import evaluation
 from rag_pack.rag_sampler.layout import Box, Cell
+from rag_pack.rag_sampler.networks.states import Recording
 from rag_pack.rag_sampler.regions import Region
 from safetensors.torch import save_file
 from tiny import GivenNoise
@@ -175,6 +178,23 @@ def test_binding_pastes_states_behind_every_block(family):
     assert (sample(apart, base, noise) - expected).abs().max() > 1e-4
 
 
+def test_kept_states_take_the_memory_that_is_told(family, monkeypatch):
+    name, model = family
+    kept = []
+
+    class Kept(Recording):
+        def find(self, *place):
+            if not kept or kept[-1] is not self:
+                kept.append(self)
+            return super().find(*place)
+
+    monkeypatch.setattr(evaluation, "Recording", Kept)
+    regions = (Region(Box(0, 0, 0.5, 1), prompt(name, 1)),)
+    sample(RAGHardBinding.execute(model, regions, 1, True)[0], prompt(name, 0), families.noise(model, 4, 6))
+    states = sum(states.nbytes for states in kept[0].states.values())
+    assert states == networks.of(model).state_bytes(12, 4)
+
+
 LAYERS = {
     "Z-Image": "layers.0.attention.out",
     "Lumina 2": "layers.0.attention.out",
@@ -254,39 +274,45 @@ def test_reference_latents_are_refused_beside_regional_texts(load):
 class Pixels:
     """A VAE that knows sizes alone."""
 
+    def __init__(self, frames: tuple[int, ...]):
+        self.frames = frames
+
     def spacial_compression_encode(self) -> int:
         return 8
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
         generator = torch.Generator().manual_seed(4)
-        return torch.randn(1, 16, pixels.shape[1] // 8, pixels.shape[2] // 8, generator=generator)
+        size = pixels.shape[1] // 8, pixels.shape[2] // 8
+        return torch.randn(1, 16, *self.frames, *size, generator=generator)
 
 
-def fun_controlnet(model):
-    """Z-Image's ControlNet, which is a patch of the MODEL."""
-    network = comfy.ldm.lumina.controlnet.ZImage_Control(
-        256, 8, 8, 32, n_control_layers=15, refiner_control=True, operations=comfy.ops.disable_weight_init
-    )
+def with_control(name: str, model):
+    """The MODEL with its family's ControlNet, which is a patch of it."""
+    operations = {"operations": comfy.ops.disable_weight_init}
+    if name == "Qwen-Image":
+        network = nodes_model_patch.QwenImageBlockWiseControlNet(2, dim=64, **operations)
+    else:
+        network = comfy.ldm.lumina.controlnet.ZImage_Control(
+            256, 8, 8, 32, n_control_layers=15, refiner_control=True, **operations
+        )
     network.load_state_dict(families.random_state(network))
     patch = comfy.model_patcher.ModelPatcher(network.eval(), torch.device("cpu"), torch.device("cpu"))
-    picture = torch.zeros(1, 96, 128, 3)
-    return nodes_model_patch.QwenImageDiffsynthControlnet().diffsynth_controlnet(
-        model, patch, Pixels(), picture, 1.0
-    )[0]
+    vae, picture = Pixels((1,) if name == "Qwen-Image" else ()), torch.zeros(1, 96, 128, 3)
+    return nodes_model_patch.QwenImageDiffsynthControlnet().diffsynth_controlnet(model, patch, vae, picture)[
+        0
+    ]
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["before the regions", "after them"])
-def test_fun_controlnet_of_z_image(load, first):
+@pytest.mark.parametrize("name", ["Z-Image", "Qwen-Image"])
+def test_the_same_text_everywhere_is_the_stock_run_with_a_controlnet(load, name, first):
     if not hasattr(nodes_model_patch, "ZImageControlPatch"):
         pytest.skip("this ComfyUI has no ControlNet for Z-Image")
-    model = load("Z-Image")
-    base, noise = prompt("Z-Image", 0), families.noise(model, 6, 8)
-    regions = Region(LEFT, prompt("Z-Image", 0)), Region(RIGHT, prompt("Z-Image", 0))
-    stock = sample(fun_controlnet(model), base, noise)
-    ours = (
-        refined(fun_controlnet(model), regions, 0.5)
-        if first
-        else fun_controlnet(refined(model, regions, 0.5))
-    )
+    model, base = load(name), prompt(name, 0)
+    noise = families.noise(model, 6, 8)
+    regions = Region(LEFT, prompt(name, 0)), Region(RIGHT, prompt(name, 0))
+    controlled = with_control(name, model)
+    ours = refined(controlled, regions, 0.5) if first else with_control(name, refined(model, regions, 0.5))
+    stock = sample(controlled, base, noise)
     torch.testing.assert_close(sample(ours, base, noise), stock, rtol=0, atol=1e-5)
     assert (sample(model, base, noise) - stock).abs().max() > 1e-3

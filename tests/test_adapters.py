@@ -152,6 +152,29 @@ def test_one_cell_over_the_picture_is_the_stock_run_with_its_text(family, tokens
         torch.testing.assert_close(sample(patched, base, noise), stock, rtol=0, atol=1e-5)
 
 
+def test_padding_stretches_the_last_region(load):
+    """In Regional Prompting: Z-Image pads 6 × 8 tokens, of which the right region has all but two columns."""
+    name, model = "Z-Image", load("Z-Image")
+    base, left, right = prompt(name, 0), prompt(name, 1, 27), prompt(name, 2, 45)
+    cell = Cell(0.25, 0, 1, 1)
+    runs = [
+        sample(prompted(model, regions, 0.0), base, families.noise(model, 6, 8))
+        for regions in (
+            (Region(Cell(0, 0, 0.25, 1), left), Region(cell, right)),
+            (Region(cell, right), Region(Cell(0, 0, 0.25, 1), left)),
+        )
+    ]
+    torch.testing.assert_close(*runs, rtol=0, atol=1e-5)
+
+
+def test_runs_are_called_by_the_name_that_users_know(family, caplog):
+    name, model = family
+    caplog.set_level("INFO")
+    ours = refined(model, (Region(LEFT, prompt(name, 1)),), 1.0)
+    sample(ours, prompt(name, 0), families.noise(model, 4, 4))
+    assert f"RAG: {name}; 1 cells" in caplog.text
+
+
 def test_published_is_shared(family):
     name, model = family
     base, noise = prompt(name, 0), families.noise(model, 6, 8)
@@ -259,6 +282,16 @@ def test_the_same_text_everywhere_is_the_stock_run_with_a_reference(load, name):
     stock = sample(model, base, noise)
     torch.testing.assert_close(sample(refined(model, cells, 0.5), base, noise), stock, rtol=0, atol=1e-5)
     assert (sample(model, prompt(name, 0), noise) - stock).abs().max() > 1e-3
+
+
+def test_a_reference_that_the_network_leaves_out_is_left_out(load):
+    """Krea 2 takes a reference where a method says how."""
+    name, model = "Krea 2", load("Krea 2")
+    base, noise = prompt(name, 0), families.noise(model, 4, 4)
+    ours = refined(model, (Region(LEFT, prompt(name, 1)),), 0.5)
+    expected = sample(ours, base, noise)
+    base[0][1]["reference_latents"] = [families.noise(model, 2, 2, seed=3)]
+    assert torch.equal(sample(ours, base, noise), expected)
 
 
 def test_reference_latents_are_refused_beside_regional_texts(load):

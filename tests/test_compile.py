@@ -3,6 +3,7 @@
 import logging
 import shutil
 
+import families
 import pytest
 import torch
 from comfy.ldm.flux.layers import DoubleStreamBlock, SingleStreamBlock
@@ -74,6 +75,20 @@ def test_a_graph_made_without_regions_is_not_taken_for_one_with_them(model, text
     whole = Refinement((Region(Cell(0, 0, 1, 1), conditioning(texts, "S0")),), 1.0)
     assert torch.equal(sample(add_spec(fast, whole), *setting), sample(add_spec(model, whole), *setting))
     assert torch.equal(sample(fast, *setting), stock)
+
+
+def test_a_unet_reads_by_regions_only_where_there_are_any(tmp_path):
+    """Compiled without regions first, and run without them again."""
+    unet = families.load("SD1.5", tmp_path)
+    base, sigmas = families.conditioning(1), schedule(unet, 2)
+    noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    left, right = (Region(shape, families.conditioning(i)) for i, (shape, _) in enumerate(CELLS, 2))
+    cells = Refinement((left, right), 0.5)
+    stock, expected = sample(unet, base, noise, sigmas), sample(add_spec(unet, cells), base, noise, sigmas)
+    fast = compiled(unet)
+    assert torch.equal(sample(fast, base, noise, sigmas), stock)
+    assert torch.equal(sample(add_spec(fast, cells), base, noise, sigmas), expected)
+    assert torch.equal(sample(fast, base, noise, sigmas), stock)
 
 
 def test_nine_regions_of_different_sizes_are_right(model, texts, setting):

@@ -27,16 +27,16 @@ class Family:
     install(options, forward): puts the block hooks of one forward into its own copy of transformer_options; None where
     no states of image tokens can be recorded and pasted.
     kind: JOINT or CROSS. count(blocks): how many calls of attention that texts take part in blocks make.
+    least_text: tokens that ComfyUI pads a text to, at its start.
+    numbers_texts(module): whether the tokens of all texts are numbered through, so that each has to begin anew.
+    masked(conds, texts, masks): the model conditions of a forward with the texts of a program, whose masks [B, T] may
+    hide padding, or be None.
+    references(module, conds): the latents of reference pictures whose tokens follow the picture's.
     fork: the kind of block through which a second image stream can be carried; None where there is none.
     one_stream(network, conds): why these model conditions allow no second image stream; "" where they do.
     control_on_fork(control, image, blocks): a ControlNet's additions for both image streams of so many tokens.
-    token_cost: multiplications of one token in one block, in units of its channels squared.
-    numbers_texts(module): whether the tokens of all texts are numbered through, so that each has to begin anew.
-    masked(conds, texts, masks): the model conditions of a forward with the texts of a program, whose masks [B, T] may
-        hide padding, or be None.
-    references(module, conds): the latents of reference pictures whose tokens follow the picture's.
-    least_text: tokens that ComfyUI pads a text to, at its start.
     width(module): channels of a token.
+    token_cost: multiplications of one token in one block, in units of its channels squared.
     kept(network): channels of all states of one image token that its hooks record and paste.
     sized: whether it is told the size of the picture.
     """
@@ -47,17 +47,17 @@ class Family:
     install: Callable[[dict, Forward], None] | None = None
     kind: str = JOINT
     count: Callable[[nn.Module | None], int] = len
-    fork: str | None = None
-    one_stream: Callable[[Network, dict], str] = lambda network, conds: ""
-    control_on_fork: Callable[[dict, int, int], dict] = lambda control, image, blocks: control
-    token_cost: float = 12
+    least_text: int = 0
     numbers_texts: Callable[[nn.Module], bool] = lambda module: False
     masked: Callable[[dict, tuple, tuple], dict] = lambda conds, texts, masks: conds
     references: Callable[[nn.Module, dict], Sequence[Tensor]] = lambda module, conds: (
         conds.get("ref_latents") or ()
     )
-    least_text: int = 0
+    fork: str | None = None
+    one_stream: Callable[[Network, dict], str] = lambda network, conds: ""
+    control_on_fork: Callable[[dict, int, int], dict] = lambda control, image, blocks: control
     width: Callable[[nn.Module], int] = lambda module: module.hidden_size
+    token_cost: float = 12
     kept: Callable[[Network], int] = lambda network: (1 + network.layers) * network.width
     sized: bool = False
 

@@ -17,15 +17,8 @@ class Invoked(AttentionMethod):
     start_percent, end_percent = 0.0, 1.0
     node = method = "InvokeAI's rule"
 
-    @property
-    def shares(self) -> tuple[float, ...]:
-        return (1.0,) * len(self.regions)
-
     def guide(self, live, picture, window):
         return LaidOut(self, window, live, inside([one.tokens for one in live], picture))
-
-    def told(self, guided, picture) -> str:
-        return self.method
 
 
 @dataclass(frozen=True, eq=False)

@@ -64,6 +64,25 @@ def test_each_cause_is_warned_of_once(model, texts, setting, caplog, spec, messa
         assert len(found) == 1 and re.search(message, found[0]), found
 
 
+class HintPatch:
+    """A ControlNet that patches the model, as ComfyUI has them for Z-Image, Qwen-Image and Anima."""
+
+    image = torch.zeros(1, 8, 8, 3)
+
+    def __call__(self, args: dict) -> dict:
+        return args
+
+
+def test_a_hint_that_every_bound_region_sees_whole_is_told_of(model, texts, setting, caplog):
+    patched = model.clone()
+    patched.set_model_double_block_patch(HintPatch())
+    bound = add_spec(patched, Binding((region(texts, Box(0, 0, 0.5, 1)),), 1))
+    (told,) = warnings_of(caplog, lambda: sample(bound, *setting))
+    assert "shows all of it to every bound region" in told
+    refined = add_spec(patched, Refinement((region(texts, LEFT), region(texts, RIGHT)), 1.0))
+    assert warnings_of(caplog, lambda: sample(refined, *setting)) == []
+
+
 def test_a_sound_layout_is_not_warned_of(model, texts, setting, caplog):
     patched = add_spec(model, Binding((region(texts, Box(0, 0, 0.5, 1), None),), 2))
     patched = add_spec(patched, Refinement((region(texts, LEFT), region(texts, RIGHT)), 1.0))

@@ -32,12 +32,11 @@ CANNOT_CARRY = {
 class AttentionMethod(Spec):
     """A spec with regions whose texts all run in the main pass, within a part of the sampling.
 
-    shares: of each region, how much of its tokens' result is its own. kinds: of the families for which it is defined.
+    kinds: of the families for which it is defined.
     """
 
     kinds: tuple[str, ...] = (JOINT,)
     regions: tuple[Region, ...]
-    shares: tuple[float, ...]
     start_percent: float
     end_percent: float
 
@@ -49,9 +48,14 @@ class AttentionMethod(Spec):
         """It laid out on these regions."""
         raise NotImplementedError
 
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Of each region, how much of its tokens' result is its own."""
+        return tuple(region.strength for region in self.regions)
+
     def told(self, guided: Guided, picture: Picture) -> str:
         """A few words on what it did where."""
-        raise NotImplementedError
+        return f"{len(guided.texts)} regions guided"
 
     def check_fields(self) -> None:
         """Raise ValueError for a window or a region's conditioning that no attention method takes."""

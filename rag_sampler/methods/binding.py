@@ -108,6 +108,12 @@ class Binding(Spec):
                 f"methods alone"
             )
         yield from advice.on_prompts(self.node, self.regions)
+        if self.steps > 0 and any(_shows_a_picture(patch) for each in patches.values() for patch in each):
+            yield (
+                f"a node that patches the MODEL with a picture (a ControlNet of Z-Image or Qwen-Image by ModelPatchLoader, "
+                f"for example) shows all of it to every bound region, squeezed; give it a MODEL without {self.node}, or "
+                f"bind_steps 0"
+            )
 
     def lay_out(self, setting: Setting) -> Layer:
         if setting.schedule.continues:
@@ -225,6 +231,12 @@ class BoundRegion:
         if control is not None:
             plain["control"] = control if REGION in entry else self.controls.of(control)
         return plain
+
+
+def _shows_a_picture(patch) -> bool:
+    """Whether a model patch holds a hint: ComfyUI's keep it as an IMAGE [B, H, W, C]."""
+    image = getattr(patch, "image", None)
+    return isinstance(image, Tensor) and image.ndim == 4
 
 
 def base_entry(entries: list[dict], schedule: Schedule) -> dict:

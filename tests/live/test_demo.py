@@ -29,6 +29,7 @@ def test_the_pictures():
         "repaint_strip",
         "lora_of_one_region",
         "controlnet_strip",
+        "methods_sheet",
         "planner_layout",
         "planner_seed_1",
     ]
@@ -41,6 +42,17 @@ def test_a_sentence_becomes_a_layout_and_a_picture(live: Live):
     middles = [layout[y, x] for y, x in ((100, 64), (100, 192), (225, 128))]
     assert min(abs(a - b).max() for i, a in enumerate(middles) for b in middles[:i]) > 8
     assert abs(picture[:128].mean((0, 1)) - picture[128:].mean((0, 1))).max() > 8
+
+
+def test_the_sheet_of_methods_shows_eight_pictures(live: Live):
+    """Four alone, all different; below them four behind Hard Binding, which show what the first of them shows."""
+    (picture,) = (picture for picture in PICTURES if picture.name == "methods_sheet")
+    sheet = drawn(live, picture)
+    assert sheet.shape == (2 * 256 + 8, 4 * 256 + 3 * 8, 3)
+    rows = [[sheet[y : y + 256, x : x + 256] for x in range(0, 1048, 264)] for y in (0, 264)]
+    alone, bound = rows
+    assert min(abs(a - b).mean() for i, a in enumerate(alone) for b in alone[:i]) > 1
+    assert max(abs(bound[0] - other).mean() for other in bound[1:]) < 2
 
 
 @pytest.mark.parametrize("prefix", ["four_regions", "any_sampler"])

@@ -221,17 +221,29 @@ def test_a_cache_that_skips_blocks_is_warned_of_once(model, texts, setting, capl
     )
 
 
-def tells_blocks_nothing(network, *args, transformer_options, **kwargs):
+def with_options(args: tuple, kwargs: dict, change: Callable) -> tuple[tuple, dict]:
+    """The arguments of FLUX's forward with other transformer_options, which older versions of ComfyUI hand on by place."""
+    if "transformer_options" in kwargs:
+        return args, {**kwargs, "transformer_options": change(kwargs["transformer_options"])}
+    return tuple(
+        change(arg) if isinstance(arg, dict) and "patches_replace" in arg else arg for arg in args
+    ), kwargs
+
+
+def tells_blocks_nothing(network, *args, **kwargs):
     """TeaCache's and NegPip's forward of FLUX hands its blocks no options."""
-    options = transformer_options
-    hooks = {
-        key: lambda args, extra, hook=hook: hook(
-            {k: v for k, v in args.items() if k != "transformer_options"}, extra
-        )
-        for key, hook in options["patches_replace"]["dit"].items()
-    }
-    options = {**options, "patches_replace": {**options["patches_replace"], "dit": hooks}}
-    return type(network).forward_orig(network, *args, transformer_options=options, **kwargs)
+
+    def silent(options: dict) -> dict:
+        hooks = {
+            key: lambda args, extra, hook=hook: hook(
+                {k: v for k, v in args.items() if k != "transformer_options"}, extra
+            )
+            for key, hook in options["patches_replace"]["dit"].items()
+        }
+        return {**options, "patches_replace": {**options["patches_replace"], "dit": hooks}}
+
+    args, kwargs = with_options(args, kwargs, silent)
+    return type(network).forward_orig(network, *args, **kwargs)
 
 
 def takes_one_entry(network, img, *args, **kwargs):
@@ -259,8 +271,9 @@ def test_a_packs_own_forward_is_named_where_it_fails(model, texts, setting, monk
 def test_a_packs_own_forward_without_comfyuis_hooks_is_named(model, texts, setting, monkeypatch, caplog):
     """As Fluxtapoz has it, whose class stays on the loaded model; Hard Binding binds latents there, and says so."""
 
-    def forward(network, *args, transformer_options, **kwargs):
-        return type(network).forward_orig(network, *args, transformer_options={}, **kwargs)
+    def forward(network, *args, **kwargs):
+        args, kwargs = with_options(args, kwargs, lambda options: {})
+        return type(network).forward_orig(network, *args, **kwargs)
 
     monkeypatch.setattr(forward, "__module__", "C:\\comfyui\\custom_nodes\\Own.flux")
     changed = model.clone()

@@ -74,6 +74,12 @@ def window_inputs(
     ]
 
 
+def model_input() -> io.Input:
+    return io.Model.Input(
+        "model", tooltip="The model to sample with; it stays as it is, the output is a copy."
+    )
+
+
 def model_output() -> io.Output:
     return io.Model.Output(tooltip="The model with the regions; connect it to any sampler.")
 
@@ -95,9 +101,7 @@ class RAGHardBinding(io.ComfyNode):
             ),
             search_aliases=[*SEARCH, "hard binding"],
             inputs=[
-                io.Model.Input(
-                    "model", tooltip="The model to sample with; it stays as it is, the output is a copy."
-                ),
+                model_input(),
                 Regions.Input(
                     "regions", tooltip="The regions to bind; best a little smaller than their cells."
                 ),
@@ -131,9 +135,7 @@ class RAGSoftRefinementAttention(io.ComfyNode):
             ),
             search_aliases=[*SEARCH, "soft refinement"],
             inputs=[
-                io.Model.Input(
-                    "model", tooltip="The model to sample with; it stays as it is, the output is a copy."
-                ),
+                model_input(),
                 Regions.Input(
                     "regions", tooltip="The regions to guide, best cells that cover the whole picture."
                 ),
@@ -184,9 +186,7 @@ class RAGRegionalPrompting(io.ComfyNode):
             ),
             search_aliases=[*SEARCH, "regional prompting flux", "attention mask"],
             inputs=[
-                io.Model.Input(
-                    "model", tooltip="The model to sample with; it stays as it is, the output is a copy."
-                ),
+                model_input(),
                 Regions.Input(
                     "regions", tooltip="The regions to guide. Where they overlap, they share the picture."
                 ),
@@ -270,9 +270,7 @@ class RAGRPGRegionalDiffusion(io.ComfyNode):
             ),
             search_aliases=[*SEARCH, "RPG", "base ratio", "complementary regional diffusion"],
             inputs=[
-                io.Model.Input(
-                    "model", tooltip="The model to sample with; it stays as it is, the output is a copy."
-                ),
+                model_input(),
                 Regions.Input(
                     "regions", tooltip="The regions to guide, best cells that cover the whole picture."
                 ),

@@ -13,16 +13,13 @@ from torch import Tensor
 
 from ..attention.override import PROGRAM
 from .network import Family, Network
-from .states import FORWARD, Forward
+from .states import FORWARD, Forward, add_patches
 
 BLOCK, KEY, VALUE = "single_block", "key", "value"
 
 
 def _install(options: dict, forward: Forward) -> None:
-    options[FORWARD] = forward
-    patches = options["patches"] = dict(options.get("patches", {}))
-    for kind, hook in (("post_input", _put_texts), ("attn1_patch", _show_states)):
-        patches[kind] = [*patches.get(kind, ()), hook]
+    add_patches(options, forward, {"post_input": _put_texts, "attn1_patch": _show_states})
 
 
 @torch.compiler.disable

@@ -21,16 +21,13 @@ from ..attention.override import PROGRAM
 from ..attention.reads import Program
 from ..picture import Picture
 from .network import Family, Network
-from .states import FORWARD, Forward
+from .states import FORWARD, Forward, add_patches
 
 REFINER, BLOCK = "noise_refiner", "double_block"
 
 
 def _install(options: dict, forward: Forward) -> None:
-    options[FORWARD] = forward
-    patches = options["patches"] = dict(options.get("patches", {}))
-    for kind, hook in ((REFINER, _after_refiner), (BLOCK, _after_block)):
-        patches[kind] = [*patches.get(kind, ()), hook]
+    add_patches(options, forward, {REFINER: _after_refiner, BLOCK: _after_block})
     if forward.program is not None:
         steps = _steps(forward.program, forward.picture)
         forward.program.turn = _Turn(forward.network.module.rope_embedder, steps, forward.program.image)

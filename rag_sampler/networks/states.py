@@ -7,6 +7,7 @@ the region's own run. A family's hooks call `Forward.visit` at these places.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +93,14 @@ class Forward:
         rows, columns = self.picture.rows, self.picture.columns
         image = image[:, : rows * columns].unflatten(1, (rows, columns))
         return image.unflatten(0, (len(self.entries), -1))
+
+
+def add_patches(options: dict, forward: Forward, hooks: dict[str, Callable]) -> None:
+    """Chain a family's hooks, by the kind of ComfyUI's patches, onto those in one forward's own copy of the options."""
+    options[FORWARD] = forward
+    patches = options["patches"] = dict(options.get("patches", {}))
+    for kind, hook in hooks.items():
+        patches[kind] = [*patches.get(kind, ()), hook]
 
 
 def _overwrite(states: Tensor, source: Tensor, region: TokenRegion) -> None:

@@ -99,17 +99,11 @@ def told_strengths(regions: tuple[Region, ...]) -> str:
     return f" and strengths {', '.join(f'{strength:g}' for strength in strengths)}"
 
 
-_ALL_THE_TIME = {"start_percent": 0.0, "end_percent": 1.0}
-
-
 def refuse_options(regions: tuple[Region, ...], refused: dict[str, str], why: str) -> None:
-    """Raise ValueError where a region's conditioning carries an option of these; refused: how messages call each.
-
-    A time range of all the sampling, which every text of a prompt schedule says, is none.
-    """
+    """Raise ValueError where a region's conditioning carries an option of these; refused: how messages call each."""
     for number, region in enumerate(regions, 1):
         for _, options in region.conditioning:
-            carried = {key for key in options if options[key] != _ALL_THE_TIME.get(key)}
+            carried = {key for key in options if options[key] is not None}
             for key in sorted(refused.keys() & carried):
                 raise ValueError(
                     f"the conditioning of {describe(number, regions)} carries {refused[key]}; {why}"

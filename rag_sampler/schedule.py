@@ -17,6 +17,11 @@ def same_sigma(one: float, other: float) -> bool:
     return abs(one - other) <= SLACK * max(one, other, 0.01)
 
 
+def time_range(options: dict) -> tuple[float, float]:
+    """When an entry of a CONDITIONING with these options is used, as percents of the sampling."""
+    return options.get("start_percent", 0.0), options.get("end_percent", 1.0)
+
+
 @dataclass(frozen=True)
 class Window:
     """Sigmas between which something works, from `start` down to `end`; closed: `end` is one of them."""

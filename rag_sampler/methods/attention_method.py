@@ -14,7 +14,7 @@ from ..attention.masks import image_mask, text_mask
 from ..networks.network import JOINT
 from ..picture import Picture
 from ..regions import Region, TokenRegion, describe, guided_tokens, owners, refuse_options
-from ..schedule import Schedule, Window
+from ..schedule import Schedule, Window, time_range
 from . import advice
 from .spec import Guided, Layer, Setting, Spec
 
@@ -65,7 +65,7 @@ class AttentionMethod(Spec):
                 f"0 <= start_percent <= end_percent <= 1 is right"
             )
         for number, region in enumerate(self.regions, 1):
-            times = sorted(map(_time, region.conditioning))
+            times = sorted(time_range(options) for _, options in region.conditioning)
             if not times or any(later[0] < earlier[1] for earlier, later in pairwise(times)):
                 raise ValueError(
                     f"the conditioning of {describe(number, self.regions)} has {len(times)} entries "
@@ -124,7 +124,8 @@ class AttentionMethod(Spec):
     def _stretches(self, schedule: Schedule) -> Iterator[tuple[Window, list]]:
         """The parts of the sampling in which the same entries of the regions' conditioning are in their time, and
         for each region the one that is; where one ends as the next begins, the next one is."""
-        edges = {edge for region in self.regions for entry in region.conditioning for edge in _time(entry)}
+        entries = [entry for region in self.regions for entry in region.conditioning]
+        edges = {edge for _, options in entries for edge in time_range(options)}
         inner = sorted(edge for edge in edges if self.start_percent < edge < self.end_percent)
         for start, end in pairwise((self.start_percent, *inner, self.end_percent)):
             window = replace(schedule.between(start, end), closed=end == self.end_percent)
@@ -177,14 +178,9 @@ class OnLive:
         return tuple(one.text_mask for one in self.live)
 
 
-def _time(entry: list) -> tuple[float, float]:
-    """When an entry of a CONDITIONING is used, as percents of the sampling."""
-    return entry[1].get("start_percent", 0.0), entry[1].get("end_percent", 1.0)
-
-
 def _live(conditioning: list, start: float, end: float) -> list | None:
     """The entry that is in its time from one percent to another, if any."""
-    times = ((entry, *_time(entry)) for entry in conditioning)
+    times = ((entry, *time_range(entry[1])) for entry in conditioning)
     return next((entry for entry, begins, ends in times if begins <= start and end <= ends), None)
 
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from ..attention.masks import image_mask
 from ..picture import Picture
 from ..regions import Region, TokenRegion, bound_tokens, refuse_options
-from ..schedule import Schedule, Window
+from ..schedule import Schedule, Window, time_range
 from . import advice, lora_hooks
 from .controls import Controls
 from .spec import Layer, Setting, Spec
@@ -244,11 +244,7 @@ def base_entry(entries: list[dict], schedule: Schedule) -> dict:
     run starts. entries: of a guider, or the options of a CONDITIONING."""
     whole = [entry for entry in entries if "area" not in entry] or entries
     start = float(schedule.sigmas[0])
-    live = [
-        entry
-        for entry in whole
-        if start in schedule.between(entry.get("start_percent", 0.0), entry.get("end_percent", 1.0))
-    ]
+    live = [entry for entry in whole if start in schedule.between(*time_range(entry))]
     return (live or whole)[0]
 
 

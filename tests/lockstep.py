@@ -3,7 +3,7 @@ text, side by side. At each attention the image tokens of all of them take the m
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, local
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ class Lockstep:
     """Runs in place of a model's forward, as `set_model_unet_function_wrapper` takes it.
 
     texts: of the cells; cells: image token numbers; image: how many the network makes of the picture, with padding.
+    running.number: of the text that the calling thread runs, 0 for the base prompt's.
     share: of the cell's own result. apart: whether a cell and its text see that cell alone (Regional Prompting).
     """
 
@@ -22,6 +23,7 @@ class Lockstep:
         self, texts: list[Tensor], cells: list[Tensor], image: int, share: float, apart: bool = False
     ):
         self.texts, self.cells, self.image, self.share, self.apart = texts, cells, image, share, apart
+        self.running = local()
 
     def __call__(self, apply: Callable, args: dict) -> Tensor:
         x, timestep, given = args["input"], args["timestep"], args["c"]
@@ -40,6 +42,8 @@ class Lockstep:
             return torch.cat((own[:, : -self.image], image), 1)
 
         def forward(number: int) -> Tensor:
+            self.running.number = number
+
             def attend(func, q, k, v, *rest, transformer_options, **kwargs):
                 if "block_index" not in transformer_options or q.shape[2] == self.image:
                     return func(q, k, v, *rest, transformer_options=transformer_options, **kwargs)

@@ -6,6 +6,7 @@ import shutil
 import families
 import pytest
 import torch
+from comfy import hooks
 from comfy.ldm.flux.layers import DoubleStreamBlock, SingleStreamBlock
 from comfy_api.torch_helpers import set_torch_compile_wrapper
 from comfy_extras.nodes_torch_compile import TorchCompileModel, skip_torch_compile_dict
@@ -14,6 +15,7 @@ from rag_pack.rag_sampler.layout import Box, Cell
 from rag_pack.rag_sampler.methods.binding import Binding
 from rag_pack.rag_sampler.methods.refinement import Refinement
 from rag_pack.rag_sampler.regions import Region
+from test_hooks import lora
 from tiny import conditioning, load_k128, noise_for, sample, schedule
 
 REGIONS = (Box(0, 0, 0.4, 0.5), "H0"), (Box(0.5, 0, 0.5, 0.75), "H1")
@@ -125,3 +127,24 @@ def test_at_dynamos_limit_the_picture_is_right_and_the_log_says_so(model, texts,
     finally:
         logger.removeHandler(handler)
     assert any("recompile_limit" in line for line in said)
+
+
+@pytest.mark.feature("TorchCompileModel and LoRAs of regions", "both", order="before and after")
+@pytest.mark.parametrize("first", ["regions", "compile"])
+def test_loras_of_regions_are_never_stale(model, texts, setting, first):
+    """A run without them, one with them, and back: each is the picture of the MODEL that is not compiled."""
+    worn = hooks.set_hooks_for_conditioning(conditioning(texts, "S0"), lora(model))
+    cells = Region(CELLS[0][0], worn), Region(CELLS[1][0], conditioning(texts, "S1"))
+    box = (Region(REGIONS[0][0], hooks.set_hooks_for_conditioning(conditioning(texts, "H0"), lora(model))),)
+
+    def with_loras(patched):
+        return add_spec(add_spec(patched, Binding(box, 2)), Refinement(cells, 0.5))
+
+    def orders(regions):
+        return compiled(regions(model)) if first == "regions" else regions(compiled(model))
+
+    without = lambda patched: regional(patched, texts)  # noqa: E731
+    expected = {regions: sample(regions(model), *setting) for regions in (without, with_loras)}
+    assert (expected[without] - expected[with_loras]).abs().max() > 1e-2
+    for regions in (without, with_loras, without, with_loras):
+        torch.testing.assert_close(sample(orders(regions), *setting), expected[regions], rtol=0, atol=1e-4)

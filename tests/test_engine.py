@@ -697,7 +697,6 @@ def test_a_foreign_batch_of_conditions_is_an_error(model, texts, setting):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"hooks": object()}, "LoRA hooks"),
         ({"control": object()}, "a ControlNet"),
         ({"area": (1, 1, 0, 0)}, "an area"),
     ],

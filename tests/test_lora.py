@@ -56,6 +56,22 @@ def files(tmp_path_factory) -> dict[str, str]:
     return names
 
 
+@pytest.fixture(scope="module")
+def others(tmp_path_factory) -> list[str]:
+    """Names of files of a kind that tokens cannot wear, so that weights are changed: whole differences of a weight."""
+    folder, names = tmp_path_factory.mktemp("others"), []
+    for seed, layer in enumerate(("double_blocks.0.img_mlp.0", "single_blocks.1.linear2", "img_in")):
+        shape, generator = (
+            {0: (256, 64), 1: (64, 320), 2: (64, 64)}[seed],
+            torch.Generator().manual_seed(seed),
+        )
+        names.append(f"rag_test_other_{seed}.safetensors")
+        weights = {f"diffusion_model.{layer}.diff": 0.1 * torch.randn(shape, generator=generator)}
+        save_file(weights, folder / names[-1])
+    folder_paths.add_model_folder_path("loras", str(folder))
+    return names
+
+
 @pytest.fixture
 def setting(model):
     return noise_for(16, 24), schedule(model, STEPS)
@@ -159,12 +175,12 @@ def test_hooks_on_region_negative_and_base_prompt_at_once(model, texts, setting,
     torch.testing.assert_close(mine[0, ..., 12:], main[0, ..., 12:], rtol=0, atol=2e-4)
 
 
-def test_refinement_refuses_hooks_and_says_where_they_may_be(model, texts, files):
+def test_refinement_refuses_kinds_that_change_weights(model, texts, others):
     """By the node and by the sampler node, before anything runs."""
-    regions = (Region(LEFT, hooked(conditioning(texts, "S0"), hook(files["kohya"])), "a cat"),)
+    regions = (Region(LEFT, hooked(conditioning(texts, "S0"), hook(others[0])), "a cat"),)
     message = (
-        r'^{}: the conditioning of region 1 of 1 \("a cat"\) carries LoRA hooks; Soft Refinement runs all texts in one '
-        r"pass and reads only the text: use it on the base prompt, or in a region of Hard Binding"
+        r'^{}: the LoRA of region 1 of 1 \("a cat"\) is of the kind diff '
+        r"\(diffusion_model.double_blocks.0.img_mlp.0.weight\), which Soft Refinement cannot give to a region alone"
     )
     with pytest.raises(ValueError, match=message.format("Soft Refinement Attention")):
         RAGSoftRefinementAttention.execute(model, regions, 1.0, 0.0, 1.0, "published")
@@ -204,12 +220,12 @@ class Moves:
     [("....", 0), ("A...", 1), (".A.A", 1), ("AAAA", 1), ("AB.A", 2), ("ABAB", 2), ("ABCA", 3)],
 )
 def test_weights_move_as_rarely_as_can_be(
-    model, texts, setting, files, monkeypatch, layout, groups, cfg, features
+    model, texts, setting, others, monkeypatch, layout, groups, cfg, features
 ):
     """In a bound step once to each group of hooks and once back for the main pass, which needs the regions' states
     and so comes last; computed once a run. With cfg the negatives, which have no hooks, cost no switch."""
     noise, sigmas = setting
-    hooks = dict(zip("ABC", map(hook, files.values()), strict=True))
+    hooks = dict(zip("ABC", map(hook, others), strict=True))
     prompts = [hooked(conditioning(texts, f"H{i % 2}"), hooks.get(name)) for i, name in enumerate(layout)]
     moves = Moves(monkeypatch)
     model = bound(model, BOXES, prompts, features=features)
@@ -218,9 +234,20 @@ def test_weights_move_as_rarely_as_can_be(
     assert moves.computed == groups
 
 
-def test_the_same_hooks_added_by_two_nodes_are_one_group(model, texts, setting, files, monkeypatch):
+def test_loras_of_regions_move_no_weight(model, texts, setting, files, monkeypatch):
+    """Nor does ComfyUI know of them."""
+    hooks = [hook(name) for name in files.values()]
+    prompts = [hooked(conditioning(texts, f"H{i % 2}"), hooks[i % 3]) for i in range(4)]
+    moves, patched = Moves(monkeypatch), bound(model, BOXES, prompts)
+    found = sample(patched, conditioning(texts, "G0"), *setting)
+    assert (moves.switches, moves.computed, patched.hook_patches) == (0, 0, {})
+    without = bound(model, BOXES, [conditioning(texts, f"H{i % 2}") for i in range(4)])
+    assert (sample(without, conditioning(texts, "G0"), *setting) - found).abs().max() > 1e-2
+
+
+def test_the_same_hooks_added_by_two_nodes_are_one_group(model, texts, setting, others, monkeypatch):
     """ComfyUI's nodes make a new group for each conditioning that already has hooks."""
-    first, second = (hook(name) for name in list(files.values())[:2])
+    first, second = (hook(name) for name in others[:2])
     prompts = [hooked(conditioning(texts, f"H{i % 2}"), first, second) for i in range(4)]
     assert len({id(prompt[0][1]["hooks"]) for prompt in prompts}) == 4
     moves = Moves(monkeypatch)
@@ -228,8 +255,8 @@ def test_the_same_hooks_added_by_two_nodes_are_one_group(model, texts, setting, 
     assert (moves.switches, moves.computed) == (BOUND * 2, 2)
 
 
-def test_a_schedule_computes_a_weight_anew_for_each_keyframe(model, texts, setting, files, monkeypatch):
-    hooks = scheduled(hook(files["kohya"]), (0.5, 0.0), (1.0, 0.0), (0.25, 0.0))
+def test_a_schedule_computes_a_weight_anew_for_each_keyframe(model, texts, setting, others, monkeypatch):
+    hooks = scheduled(hook(others[0]), (0.5, 0.0), (1.0, 0.0), (0.25, 0.0))
     moves = Moves(monkeypatch)
     model = bound(model, (LEFT,), (hooked(conditioning(texts, "H0"), hooks),))
     run(basic_guider(model, conditioning(texts, "G0")), *setting)
@@ -264,7 +291,7 @@ def test_repaint_replays_a_picture_made_with_hooks(model, texts, files, monkeypa
     assert model.hook_patches == {}
 
 
-def test_a_model_with_registered_hooks_is_not_loaded_anew(model, texts, files):
+def test_a_model_with_registered_hooks_is_not_loaded_anew(model, texts, others):
     """ComfyUI tells by patches_uuid whether weights on the device are a MODEL's."""
-    region = (hooked(conditioning(texts, "H0"), hook(files["kohya"])),)
+    region = (hooked(conditioning(texts, "H0"), hook(others[0])),)
     assert bound(model, (LEFT,), region).patches_uuid == model.patches_uuid

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
+from ..loras.run import Lora
+from ..loras.wearing import eagerly
 from ..methods import lora_hooks
-from ..methods.binding import ORIGIN, REGION, in_time
+from ..methods.binding import ORIGIN, REGION, WORN, in_time
 from ..methods.record import ORIGINAL
 from ..methods.spec import Guided
 from ..networks.states import Recording
@@ -26,12 +28,24 @@ beside the main pass get one of their own, which skips nothing: their states and
 
 
 @dataclass(frozen=True, eq=False)
+class Part:
+    """An entry of a region's own run.
+
+    record: keeps the region's states. entry: uuid of the entry of the main pass that it stands for. loras: worn by all
+    of its tokens.
+    """
+
+    record: Recording | None
+    entry: object
+    loras: tuple[Lora, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
 class Step:
     """What one model evaluation has to do; forwards read it from transformer_options.
 
-    guided: the attention method that works. record: keeps the states of the whole picture; parts: those of regions,
-    by the uuids of the entries of their own runs, each with the uuid of the entry of the main pass that it stands
-    for. None in the main pass.
+    guided: the attention method that works. record: keeps the states of the whole picture; parts: what the
+    entries of regions' own runs are, by their uuids; None in the main pass.
     is_main: whether a run without regions would make this evaluation, too.
     areas: uuids of the entries that cover a part of the picture alone; every other forward ought to see all of it.
     """
@@ -41,9 +55,16 @@ class Step:
     guided: Guided | None = None
     record: Recording | None = None
     paste: tuple[Recording, ...] = ()
-    parts: dict[object, tuple[Recording | None, object]] | None = None
+    parts: dict[object, Part] | None = None
     is_main: bool = True
     areas: frozenset = frozenset()
+
+    @property
+    def wears(self) -> bool:
+        """Whether a forward may have tokens that wear LoRAs."""
+        if self.parts is not None:
+            return any(part.loras for part in self.parts.values())
+        return self.guided is not None and any(map(self.plan.loras.group, self.guided.hooks))
 
     def is_cut(self, entries: list) -> bool:
         """Whether a forward of these entries sees a part of the picture, and none of them asks for one."""
@@ -53,7 +74,8 @@ class Step:
         """What states.Forward has to know of a chunk of a batch of such pictures."""
         record = self.record
         if self.parts is not None:
-            record, entry = self.parts.get(entry, (None, entry))
+            part = self.parts.get(entry, Part(None, entry))
+            record, entry = part.record, part.entry
         box = record.region.box if record else None
         fits = box and (box.height, box.width) == (picture.rows, picture.columns)
         return branch, entry, record if fits else None
@@ -113,6 +135,7 @@ class Evaluation:
         """
         base = [None if c is None else [e for e in c if REGION not in e] for c in conds]
         marked = [[e for e in c or () if REGION in e] for c in conds]
+        self.plan.loras.advance(self.timestep[0], self.model_options["transformer_options"])
         guided = self._guided()
         if guided is not None and any(map(_covers, base)):
             self.log.guiding.add(guided)
@@ -130,9 +153,10 @@ class Evaluation:
         options = {**self.model_options["transformer_options"], STEP: step}
         if not step.is_main and hasattr(options.get(CACHE), "clone"):
             options[CACHE] = options[CACHE].clone()
-        return self.executor(
-            self.model, conds, x, self.timestep, {**self.model_options, "transformer_options": options}
-        )
+        with eagerly(step.wears):
+            return self.executor(
+                self.model, conds, x, self.timestep, {**self.model_options, "transformer_options": options}
+            )
 
     def _guided(self) -> Guided | None:
         """The attention method that works at this sigma: the last of several."""
@@ -163,7 +187,8 @@ class Evaluation:
             for entries, mine in zip(conds, own, strict=True):
                 if mine is not None:
                     entries += self._told_of_size(mine, region.tokens.box)
-                    parts.update({e["uuid"]: (recording, e.get(ORIGIN, e["uuid"])) for e in mine})
+                    for e in mine:
+                        parts[e["uuid"]] = Part(recording, e.get(ORIGIN, e["uuid"]), e.get(WORN, ()))
             self.log.bound_steps[region].add(plan.schedule.step(sigma))
         if not parts:
             return (), None, None

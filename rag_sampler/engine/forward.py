@@ -9,6 +9,8 @@ from torch.nn.functional import pad
 from ..attention.levels import CrossProgram
 from ..attention.override import install_override
 from ..attention.reads import Program, Read
+from ..loras.places import OfTexts, of_forwards
+from ..loras.wearing import Wearing
 from ..methods.spec import Guided
 from ..networks.network import CROSS, Network
 from ..networks.states import Forward
@@ -67,11 +69,30 @@ def apply_model(
     install_override(options, forward.program)
     if network.binds_states:
         network.family.install(options, forward)
-    with foreign.named(module):
+    wearing = _wearing(step, options, forward, kwargs, x.device)
+    with foreign.named(module), wearing.on(module):
         out = executor(x, t, c_concat, c_crossattn, control, options, **{MARK: True}, **kwargs)
+    step.log.wore(wearing)
     if forward.program is not None:
         _check_hits(step, forward.program)
     return out
+
+
+def _wearing(step: Step, options: dict, forward: Forward, conds: dict, device) -> Wearing:
+    """The LoRAs of a forward: of regions' own runs, or of the texts of a program and their regions."""
+    loras, program = step.plan.loras, forward.program
+    if step.parts is not None:
+        worn = [step.parts[uuid].loras if uuid in step.parts else () for uuid in options["uuids"]]
+        wearers = tuple(dict.fromkeys(filter(None, worn)))
+        numbers = [wearers.index(group) if group else None for group in worn]
+        return Wearing(loras, wearers, of_forwards(numbers, len(wearers), device))
+    groups = {} if program is None else dict(enumerate(map(loras.group, step.guided.hooks), 1))
+    wearers = {text: group for text, group in groups.items() if group}
+    timestep_zero = (
+        bool(conds.get("ref_latents")) and conds.get("ref_latents_method") == "index_timestep_zero"
+    )
+    places = OfTexts(forward, tuple(wearers), step.guided.owner, device) if wearers else None
+    return Wearing(loras, tuple(wearers.values()), places, timestep_zero)
 
 
 def _with_base(program: Program, base, own) -> tuple:

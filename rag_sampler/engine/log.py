@@ -7,6 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ..loras.wearing import Wearing
 from ..methods.binding import BoundRegion
 from ..methods.spec import Guided
 
@@ -21,6 +22,7 @@ class Log:
     evaluations: of the model; reached: whether they went through our batch of conditions.
     bound_steps: the steps at which each region was bound; unseen: whether no block showed its states to be bound.
     guiding: attention methods that should have worked; hits: blocks in which each did; streams: image streams it used.
+    layers: how many regions' LoRAs were worn in.
     cost, plain_cost: of the forwards, and of the run without regions (cost.py).
     """
 
@@ -33,6 +35,7 @@ class Log:
     streams: dict[Guided, int] = field(default_factory=lambda: defaultdict(int))
     cost: float = 0.0
     plain_cost: float = 0.0
+    layers: int = 0
     warned: set[str] = field(default_factory=set)
 
     def warn(self, message: str) -> None:
@@ -41,10 +44,23 @@ class Log:
             self.warned.add(message)
             logging.warning("RAG: %s", message)
 
+    def wore(self, wearing: Wearing) -> None:
+        """Count what tokens wore in a forward."""
+        self.layers = max(self.layers, len(wearing.layers - wearing.left_out))
+        if wearing.left_out:
+            first, *more = sorted(wearing.left_out)
+            self.warn(
+                f"regions' LoRAs change layers in which no token is a region's own, as those of the time and the pooled "
+                f"text; these are left out ({first}{f' and {len(more)} more' if more else ''})"
+            )
+        self.cost += wearing.cost
+
     def report(self, plan: Plan) -> str:
         """One line on what the run did."""
         told = [layer.spec.report(layer, plan, self) for layer in plan.layers]
         parts = [plan.family, *filter(None, told)]
+        if self.layers:
+            parts.append(f"regions wear {len(plan.loras.all)} LoRAs in {self.layers} layers")
         if self.plain_cost:
             parts.append(f"{self.cost / self.plain_cost:.2f} × the cost of a plain run")
         return "; ".join(parts)

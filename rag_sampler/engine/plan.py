@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .. import networks
+from ..loras.run import Loras
 from ..methods.binding import BoundRegion
 from ..methods.record import Recorder, Replay
 from ..methods.spec import Guided, Layer, Setting, Spec
@@ -62,6 +63,10 @@ class Plan(Setting):
 
         return max(map(added, self.guided), default=0)
 
+    def lora_bytes(self, itemsize: int) -> int:
+        """Memory of the LoRAs that regions wear."""
+        return self.loras.size * itemsize
+
     def state_bytes(self, batch: int, itemsize: int) -> int:
         """Memory of the states that one step keeps at most, for a batch of so many pictures."""
         if self.network is None:
@@ -73,7 +78,9 @@ class Plan(Setting):
 
 def make_plan(model, specs: tuple[Spec, ...], noise: Tensor, schedule: Schedule) -> Plan:
     """Lay the specs out on the picture of a run. Raises LayoutError that names the node."""
-    setting = (Picture.of_latent(noise, model), schedule, networks.of(model), networks.name_of(model))
+    loras = Loras.of(model, [hook for spec in specs for hook in spec.hooks()])
+    loras.start()
+    setting = (Picture.of_latent(noise, model), schedule, networks.of(model), networks.name_of(model), loras)
     layers = []
     for spec in specs:
         try:

@@ -38,7 +38,7 @@ RUN = "rag_run"
 def add_spec(model, spec: Spec):
     """A clone of the MODEL that also does what the spec says; raises ValueError where its family cannot."""
     spec.check(model)
-    hooks = spec.hooks()
+    hooks = [*spec.prompt_hooks(), *lora_hooks.left_to_comfyui(model, spec.hooks())]
     if hooks and model.is_dynamic():
         model = model.get_non_dynamic_delegate()  # ComfyUI's dynamic weights know no hooks
     patched = model.clone()
@@ -116,7 +116,7 @@ def _prepare_sampling(executor, model, noise_shape, conds, *args, **kwargs):
     rows = noise_shape[-2] * (1 + run.plan.added_tokens / run.plan.picture.tokens)
     row_bytes = model.model.memory_required([*noise_shape[:-2], 1, noise_shape[-1]])
     itemsize = model.model.get_dtype_inference().itemsize
-    rows += run.plan.state_bytes(noise_shape[0], itemsize) / row_bytes
+    rows += (run.plan.state_bytes(noise_shape[0], itemsize) + run.plan.lora_bytes(itemsize)) / row_bytes
     return executor(model, [*noise_shape[:-2], ceil(rows), noise_shape[-1]], conds, *args, **kwargs)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
+from comfy.hooks import HookGroup
 from torch import Tensor
 
 from .. import networks
@@ -15,11 +16,10 @@ from ..networks.network import JOINT
 from ..picture import Picture
 from ..regions import Region, TokenRegion, describe, guided_tokens, owners, refuse_options
 from ..schedule import Schedule, Window, time_range
-from . import advice
+from . import advice, lora_hooks
 from .spec import Guided, Layer, Setting, Spec
 
 CANNOT_CARRY = {
-    "hooks": "LoRA hooks",
     "control": "a ControlNet",
     "area": "an area",
     "mask": "a mask",
@@ -79,6 +79,9 @@ class AttentionMethod(Spec):
             f"region of Hard Binding",
         )
 
+    def hooks(self) -> list:
+        return lora_hooks.of_regions(self.regions, self.node)
+
     def check(self, model) -> None:
         network, name = networks.of(model), networks.name_of(model)
         if network is None:
@@ -93,6 +96,7 @@ class AttentionMethod(Spec):
                 f"{name}, image tokens only read texts (cross-attention); use RPG Regional Diffusion or Soft Refinement "
                 f"Attention"
             )
+        lora_hooks.check_worn(model, self.regions, self.method)
 
     def lay_out(self, setting: Setting) -> Layer:
         """A region whose text has a time range is there in that alone."""
@@ -176,6 +180,10 @@ class OnLive:
     @property
     def text_masks(self) -> tuple[Tensor | None, ...]:
         return tuple(one.text_mask for one in self.live)
+
+    @property
+    def hooks(self) -> tuple[HookGroup | None, ...]:
+        return tuple(one.region.conditioning[0][1].get("hooks") for one in self.live)
 
 
 def _live(conditioning: list, start: float, end: float) -> list | None:

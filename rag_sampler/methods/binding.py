@@ -19,6 +19,7 @@ from comfy.sampler_helpers import convert_cond
 from torch import Tensor
 
 from ..attention.masks import image_mask
+from ..loras.run import Loras
 from ..picture import Picture
 from ..regions import Region, TokenRegion, bound_tokens, refuse_options
 from ..schedule import Schedule, Window, time_range
@@ -31,6 +32,9 @@ REGION = "rag_region"
 
 ORIGIN = "rag_origin"
 """Where an entry that another branch runs on a region's crop keeps the uuid of the entry that it is of."""
+
+WORN = "rag_loras"
+"""Where an entry of a region has the LoRAs that its tokens wear."""
 
 BOTH = "rag_control_for_both"
 """Where an entry of a region says that its own ControlNet is for the negative, too (the old Apply ControlNet)."""
@@ -77,7 +81,7 @@ class Binding(Spec):
         return self.steps > 0
 
     def check(self, model) -> None:
-        lora_hooks.check(model, self.hooks())
+        lora_hooks.check(model, lora_hooks.left_to_comfyui(model, self.hooks()))
 
     def hooks(self) -> list:
         return lora_hooks.of_regions(self.regions, self.node)
@@ -132,7 +136,14 @@ class Binding(Spec):
                 f"features are not bound: there is {cause} for the family {setting.family}; latents are"
             )
         bound = tuple(
-            BoundRegion(region.conditioning, tokens, window, features, Controls(setting.picture, tokens.box))
+            BoundRegion(
+                region.conditioning,
+                tokens,
+                window,
+                features,
+                Controls(setting.picture, tokens.box),
+                setting.loras,
+            )
             for region, tokens in zip(self.regions, boxes, strict=True)
         )
         return Layer(self, bound=bound, advice=tuple(told))
@@ -154,7 +165,7 @@ class Binding(Spec):
 class BoundRegion:
     """A bound region laid out on one picture.
 
-    window: sigmas at which it is bound; features: whether its states are pasted.
+    window: sigmas at which it is bound; features: whether its states are pasted. loras: of the run.
     """
 
     conditioning: list
@@ -162,6 +173,7 @@ class BoundRegion:
     window: Window
     features: bool
     controls: Controls
+    loras: Loras
 
     @property
     def picture(self) -> Picture:
@@ -186,7 +198,10 @@ class BoundRegion:
         """The entries of its own conditioning, completed by what it inherits from a base entry."""
         entries = []
         for own in convert_cond(self.conditioning):
-            entry = {**_completed(own, base, self.controls), REGION: self}
+            hooks = own.pop("hooks", None)
+            if left := self.loras.rest(hooks):
+                own["hooks"] = left
+            entry = {**_completed(own, base, self.controls), REGION: self, WORN: self.loras.group(hooks)}
             # ComfyUI would give the cropped one to the whole negative
             both = entry.pop("control_apply_to_uncond", False)
             entries.append({**entry, BOTH: both} if "control" in own else entry)

@@ -1,7 +1,9 @@
-"""LoRA hooks of bound regions: a region's own LoRA, in its own region.
+"""LoRA hooks of regions: a region's own LoRA.
 
-ComfyUI registers the hooks of the prompts that a guider is given before any wrapper runs; regions join only then.
-Their hooks are therefore registered on the clone of the MODEL that carries the regions, where ComfyUI finds them.
+What tokens can wear beside the network's layers (loras/) needs nothing of ComfyUI. Of the other kinds, which change
+weights and which bound regions alone can have, ComfyUI has to know: it registers the hooks of the prompts that a guider
+is given before any wrapper runs, and regions join only then. They are therefore registered on the clone of the MODEL
+that carries the regions, where ComfyUI finds them.
 """
 
 from __future__ import annotations
@@ -9,7 +11,14 @@ from __future__ import annotations
 from comfy.hooks import EnumHookMode, EnumHookType, EnumWeightTarget, HookGroup, create_target_dict
 from comfy.samplers import get_total_hook_groups_in_conds
 
+from .. import networks
+from ..loras.additions import Unsupported
+from ..loras.reading import read
+from ..loras.run import Loras
 from ..regions import Region, describe
+
+FILE = "rag_file"
+"""Where the reference of a hook, which its clones share, notes the LoRA's file."""
 
 
 def of_regions(regions: tuple[Region, ...], node: str) -> list:
@@ -27,6 +36,37 @@ def of_regions(regions: tuple[Region, ...], node: str) -> list:
 def of_conditioning(conditioning: list) -> list:
     """The hooks of all entries of a CONDITIONING."""
     return [h for _, options in conditioning if options.get("hooks") for h in options["hooks"].hooks]
+
+
+def check_worn(model, regions: tuple[Region, ...], method: str) -> None:
+    """Raise ValueError where a region's LoRA is of a kind that tokens cannot wear, or nobody knows the network's layers."""
+    for number, region in enumerate(regions, 1):
+        for hook in of_conditioning(region.conditioning):
+            if not networks.of(model).family.layers:
+                raise ValueError(
+                    f"the conditioning of {describe(number, regions)} carries LoRA hooks, which {method} cannot use on a "
+                    f"model of the family {networks.name_of(model)}; bound by Hard Binding the region can have them"
+                )
+            try:
+                read(hook, model)
+            except Unsupported as error:
+                raise ValueError(
+                    f"the LoRA{name_of(hook)} of {describe(number, regions)} is of the kind {error}, which {method} cannot "
+                    f"give to a region alone; LoRA, LoCon, LoHa, LoKr and DoRA on linear layers it can. Hard Binding "
+                    f"alone takes any"
+                ) from None
+
+
+def name_of(hook) -> str:
+    """The file of a hook, where a node of ours has noted it, as ' "file"'."""
+    file = getattr(hook.hook_ref, FILE, "")
+    return f' "{file}"' if file else ""
+
+
+def left_to_comfyui(model, hooks: list) -> list:
+    """Those of these hooks that change weights of a MODEL."""
+    loras = Loras.of(model, hooks)
+    return [hook for hook in hooks if not loras.has(hook)]
 
 
 def check(model, hooks: list) -> None:

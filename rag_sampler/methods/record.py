@@ -113,14 +113,16 @@ class Replay(Spec):
     match_surroundings: bool
 
     def hooks(self) -> list:
-        """Those of the picture's prompts and regions."""
+        return [hook for spec in self.trajectory.specs for hook in spec.hooks()]
+
+    def prompt_hooks(self) -> list:
+        """Those of the picture's prompts."""
         found = lora_hooks.of_conditioning([*self.trajectory.positive, *self.trajectory.negative])
         if others := {hook.hook_type.value for hook in found if hook.hook_type != EnumHookType.Weight}:
             logging.warning(
                 "RAG: hooks of the prompts that a picture was made with are not replayed: %s", others
             )
-        of_regions = [hook for spec in self.trajectory.specs for hook in spec.hooks()]
-        return [hook for hook in found if hook.hook_type == EnumHookType.Weight] + of_regions
+        return [hook for hook in found if hook.hook_type == EnumHookType.Weight]
 
     def lay_out(self, setting: Setting) -> Layer:
         return Layer(self, replay=self)

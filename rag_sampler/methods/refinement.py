@@ -146,6 +146,13 @@ class Refined(OnLive):
         return tuple(one.share for one in self.live)
 
     @property
+    def owner(self) -> Tensor:
+        owner = torch.zeros(len(self.uncovered) + sum(map(len, self.cells)), dtype=torch.long)
+        for number, cell in enumerate(self.cells, 1):
+            owner[cell] = number
+        return owner
+
+    @property
     def unread(self) -> bool:
         """Where every token of the picture takes the regional result alone, the published method reads nothing of
         the main image stream in the single blocks: outside the bound boxes it equals the stream that the regional

@@ -189,6 +189,15 @@ class Prompted(OnLive):
     unread = False
 
     @property
+    def owner(self) -> Tensor:
+        """Where regions share a token, the later one's; the background has none."""
+        owner = torch.zeros(self.tokens, dtype=torch.long)
+        for group in self.groups:
+            last = max(group.members, default=0)
+            owner[group.tokens] = last if last <= len(self.live) else 0
+        return owner
+
+    @property
     def reads_base(self) -> bool:
         return any(group.share < 1 and len(group.tokens) for group in self.groups)
 

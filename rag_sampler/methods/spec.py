@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Protocol
 from torch import Tensor
 
 from ..attention.reads import Program
+from ..loras.run import Loras
 from ..networks.network import Network
 from ..picture import Picture
 from ..schedule import Schedule, Window
 
 if TYPE_CHECKING:
+    from comfy.hooks import HookGroup
+
     from ..engine.log import Log
     from .binding import BoundRegion
     from .record import Recorder, Replay
@@ -24,12 +27,14 @@ class Setting:
     """What a method is laid out on: the picture, schedule and network of one run.
 
     network: None without an adapter for it; family: what the MODEL's architecture is called.
+    loras: those that regions wear, of which no weight is changed.
     """
 
     picture: Picture
     schedule: Schedule
     network: Network | None
     family: str
+    loras: Loras
 
 
 class Spec:
@@ -50,8 +55,12 @@ class Spec:
     def check(self, model) -> None:
         """Raise ValueError where the MODEL's family cannot do it."""
 
+    def prompt_hooks(self) -> list:
+        """Those of prompts that it brings to a run."""
+        return []
+
     def hooks(self) -> list:
-        """The LoRA hooks that ComfyUI has to know of before a run."""
+        """The LoRA hooks of its regions."""
         return []
 
     def advice(self, schedule: Schedule, patches: dict[str, list]) -> Iterator[str]:
@@ -73,6 +82,8 @@ class Guided(Protocol):
     spec: what asked for it. window: where it works. texts: of its regions, [1, T, C] each; lengths may differ.
     text_masks: of these texts [1, T], where their conditionings bring them, else None.
     copies: how many copies of the base prompt's text follow them.
+    owner: of each image token the number of the text, from 1, whose region it lies in, or 0.
+    hooks: of each text the LoRA hooks that it and its region wear, or None.
     unread: whether nothing reads the states that are pasted into blocks that can carry a second image stream.
     level(picture): the same on one level of a network; of a method that is defined for cross-attention.
     """
@@ -82,6 +93,8 @@ class Guided(Protocol):
     texts: tuple[Tensor, ...]
     text_masks: tuple[Tensor | None, ...]
     copies: int
+    owner: Tensor
+    hooks: tuple[HookGroup | None, ...]
     unread: bool
 
     def forks(self, pasted: bool) -> bool:

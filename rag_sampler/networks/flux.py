@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .network import Family, Network
+from .network import IMAGE, TEXT, Family, Network
 from .states import FORWARD, INPUT, Forward
 
 DOUBLE, SINGLE = "double_block", "single_block"
@@ -120,6 +120,11 @@ def _family(name: str, *classes: str, least_text: int = 0) -> Family:
         fork=SINGLE,
         one_stream=_one_stream,
         control_on_fork=_control_on_fork,
+        layers=(
+            (r"img_in|double_blocks\.\d+\.img_|double_stream_modulation_img|final_layer", IMAGE),
+            (r"txt_in|double_blocks\.\d+\.txt_|double_stream_modulation_txt", TEXT),
+            (r"single_", SINGLE),
+        ),
         least_text=least_text,
     )
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..attention.override import PROGRAM
-from .network import Family, Network
+from .network import IMAGE, REFINED, Family, Network
 from .states import FORWARD, Forward, add_patches
 
 BLOCK, KEY, VALUE = "single_block", "key", "value"
@@ -34,7 +34,7 @@ def _put_texts(args: dict) -> dict:
         layers = module._unpack_context(text.to(args["txt"]))
         return module.txtmlp(module.txtfusion(layers, transformer_options=options))
 
-    return {**args, "txt": torch.cat([fused(text) for text in forward.texts], 1)}
+    return {**args, "txt": torch.cat([fused(text) for text in forward.refined()], 1)}
 
 
 @torch.compiler.disable
@@ -65,4 +65,5 @@ KREA2 = Family(
     width=lambda module: module.first.out_features,
     kept=_kept,
     token_cost=11.5,
+    layers=((r"first", IMAGE), (r"txtfusion|txtmlp", REFINED), (r"blocks|tproj|last", BLOCK)),
 )

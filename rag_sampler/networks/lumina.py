@@ -20,7 +20,7 @@ from torch.nn.functional import pad
 from ..attention.override import PROGRAM
 from ..attention.reads import Program
 from ..picture import Picture
-from .network import Family, Network
+from .network import IMAGE, REFINED, Family, Network
 from .states import FORWARD, Forward, add_patches
 
 REFINER, BLOCK = "noise_refiner", "double_block"
@@ -58,7 +58,7 @@ def _put_texts(args: dict, forward: Forward) -> None:
             "use Hard Binding alone"
         )
     places = args["txt"].split(lengths, 1)
-    for place, text in zip(places, forward.texts, strict=True):
+    for place, text in zip(places, forward.refined(), strict=True):
         (states,), (pe,), _ = module.embed_cap(text.to(place), device=place.device, dtype=place.dtype)
         for layer in module.context_refiner:
             states = layer(states, None, pe, transformer_options=options)
@@ -106,4 +106,9 @@ LUMINA = Family(
     install=_install,
     width=lambda module: module.dim,
     kept=_kept,
+    layers=(
+        (r"x_embedder|noise_refiner", IMAGE),
+        (r"cap_embedder|context_refiner", REFINED),
+        (r"layers|final_layer", BLOCK),
+    ),
 )

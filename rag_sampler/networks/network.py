@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +14,10 @@ from ..picture import Picture, padding_multiple
 
 if TYPE_CHECKING:
     from .states import Forward
+
+TEXT, IMAGE, REFINED = "text", "image", "refined"
+"""What the layers of a network see, beside the sequences of kinds of blocks: the tokens of all texts, those of the
+picture, or those of one text where each is refined alone."""
 
 JOINT, CROSS = "joint", "cross"
 """Kinds of families: texts and image tokens attend to each other in one sequence; image tokens read the texts apart."""
@@ -39,6 +44,8 @@ class Family:
     token_cost: multiplications of one token in one block, in units of its channels squared.
     kept(network): channels of all states of one image token that its hooks record and paste.
     sized: whether it is told the size of the picture.
+    layers: the beginning of a layer's name, as a regular expression -> what the layer sees: a kind of block stands for
+    the sequence there; layers that see no token are left out.
     """
 
     name: str
@@ -60,6 +67,7 @@ class Family:
     token_cost: float = 12
     kept: Callable[[Network], int] = lambda network: (1 + network.layers) * network.width
     sized: bool = False
+    layers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +91,10 @@ class Network:
     def layers(self) -> int:
         """All its blocks."""
         return sum(self.blocks.values())
+
+    def sees(self, layer: str) -> str | None:
+        """What the layer of a name sees; None for a layer that sees no token."""
+        return next((kind for name, kind in self.family.layers if re.match(name, layer)), None)
 
     @property
     def binds_states(self) -> bool:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .flux import DOUBLE, install
-from .network import Family
+from .network import IMAGE, TEXT, Family
 
 
 def _masked(conds: dict, texts: Sequence[Tensor], masks: Sequence[Tensor | None]) -> dict:
@@ -36,4 +36,8 @@ QWEN_IMAGE = Family(
     masked=_masked,
     numbers_texts=lambda module: True,
     width=lambda module: module.inner_dim,
+    layers=(
+        (r"txt_in|transformer_blocks\.\d+\.(txt_|attn\.(add_|to_add))", TEXT),
+        (r"img_in|transformer_blocks|norm_out|proj_out", IMAGE),
+    ),
 )

@@ -7,7 +7,7 @@ the region's own run. A family's hooks call `Forward.visit` at these places.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +57,8 @@ class Forward:
     picture: what is being denoised, the whole one or a region's crop.
     entries: branch and conditioning entry of each chunk of the batch (cond_or_uncond, uuids), and where to keep
         its states, if anywhere; a chunk of a batch may belong to one region, the next to another.
-    texts: of the program, as the base prompt's comes to the network.
+    texts: of the program, as the base prompt's comes to the network. refining: the number of the one that the network
+    works on alone.
     made: what a family's hooks work out once a forward.
     """
 
@@ -67,7 +68,16 @@ class Forward:
     paste: tuple[Recording, ...] = ()
     program: Program | None = None
     texts: tuple[Tensor, ...] = ()
+    refining: int | None = None
     made: dict[str, Any] = field(default_factory=dict)
+
+    def refined(self) -> Iterator[Tensor]:
+        """The texts, for a network that works on each alone."""
+        first = 0 if self.program.texts[0] else 1
+        for number, text in enumerate(self.texts, first):
+            self.refining = number
+            yield text
+        self.refining = None
 
     @torch.compiler.disable
     def visit(self, kind: str, number: int, image: Tensor) -> None:

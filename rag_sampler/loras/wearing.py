@@ -1,0 +1,166 @@
+"""Which tokens of a forward wear which LoRA.
+
+Every token has one effective weight in every linear layer: the layer's own, and what the LoRAs of its region add to it.
+They are added by forward hooks of the layers, which are there for the length of one forward; no weight is touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from .effective import Worn, effective
+from .run import Lora, Loras
+
+NARROW = 128
+"""Up to so many ranks of all LoRAs together are worked out for all tokens at once, which is quicker than to gather those
+of each region."""
+
+
+class PerToken(Tensor):
+    """What modulates tokens, a row for each [B, tokens, C], where a network expects one row for all, [B, C], and puts the
+    axis of tokens in itself."""
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        if func in (torch.chunk, Tensor.chunk):
+            args, kwargs = args[:2], {"dim": -1}
+        elif func in (torch.unsqueeze, Tensor.unsqueeze, Tensor.__getitem__):
+            return args[0].as_subclass(Tensor)
+        return super().__torch_function__(func, types, args, kwargs or {})
+
+
+def eagerly(worn: bool) -> AbstractContextManager:
+    """Let nothing run compiled where LoRAs are worn: a graph that was made before their hooks would leave them out, and
+    one that is made with them would keep them."""
+    return torch.compiler.set_stance("force_eager") if worn else nullcontext()
+
+
+@dataclass(eq=False)
+class Wearing:
+    """The LoRAs of one forward.
+
+    wearers: LoRAs that tokens wear together. worn(layer): which tokens of a layer wear those of each, bool [wearers,
+    forwards or 1, tokens or 1]; None where the layer sees no token that does.
+    timestep_zero: whether reference tokens are modulated apart from the others, so that no row for each token has a place.
+    cost: multiplications so far. left_out: layers that could not be changed.
+    """
+
+    loras: Loras
+    wearers: tuple[tuple[Lora, ...], ...]
+    worn: Callable[[str], Tensor | None]
+    timestep_zero: bool = False
+    cost: float = 0.0
+    left_out: set[str] = field(default_factory=set)
+    made: dict[tuple, Tensor] = field(default_factory=dict)
+
+    @property
+    def layers(self) -> set[str]:
+        """The names of the layers that any of them changes."""
+        return {name for loras in self.wearers for lora in loras for name in lora.layers}
+
+    @contextmanager
+    def on(self, network: nn.Module) -> Iterator[None]:
+        """Have them in a network's layers."""
+        if not self.layers:
+            yield
+            return
+        handles = []
+        try:
+            for name in self.layers:
+                handles.append(network.get_submodule(name).register_forward_hook(_Hook.of(self, name)))
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+@dataclass(frozen=True, eq=False)
+class _Hook:
+    """The forward hook of one layer; patches: those of each wearer."""
+
+    wearing: Wearing
+    name: str
+    patches: tuple[Worn, ...]
+
+    @classmethod
+    def of(cls, wearing: Wearing, name: str) -> _Hook:
+        def patches(loras: tuple[Lora, ...]) -> Worn:
+            return tuple((lora, patch) for lora in loras for patch in lora.layers.get(name, ()))
+
+        return cls(wearing, name, tuple(map(patches, wearing.wearers)))
+
+    def __call__(self, module: nn.Module, args: tuple, output: Tensor) -> Tensor:
+        wearing, worn = self.wearing, self.wearing.worn(self.name)
+        x, out = _by_token(args[0]).to(output), _by_token(output)
+        modulates = worn is not None and x.shape[1] <= 2 and x.shape[1] < worn.shape[2]
+        if worn is None or (modulates and wearing.timestep_zero):
+            wearing.left_out.add(self.name)
+            return output
+        all_patches = tuple(dict.fromkeys(pair for patches in self.patches for pair in patches))
+        if all(patch.low for _, patch in all_patches) and _ranks(all_patches) <= NARROW:
+            out = self._at_once(all_patches, worn, x, out)
+        else:
+            out = self._one_by_one(module, worn, x, out)
+        if out.shape[1] == output.shape[:-1].numel() // len(out):
+            return out.view(output.shape)
+        return out.as_subclass(PerToken) if output.ndim == 2 else out
+
+    def _at_once(self, patches: Worn, worn: Tensor, x: Tensor, out: Tensor) -> Tensor:
+        """All of them as one LoRA of many ranks, of which each token takes those that it wears."""
+        one = self.wearing.loras.beside(tuple(patch for _, patch in patches), out, x.shape[-1])
+        shares = _fitting(self._shares(patches, worn).to(out), x)
+        hidden = linear(x, one.down) * shares
+        self.wearing.cost += hidden.shape[0] * hidden.shape[1] * one.cost
+        if hidden.shape[:2] != out.shape[:2]:
+            return out + linear(hidden, one.up)
+        out.flatten(0, 1).addmm_(hidden.flatten(0, 1), one.up.T)
+        return out
+
+    def _shares(self, patches: Worn, worn: Tensor) -> Tensor:
+        """How much of each rank each token takes [forwards or 1, tokens or 1, ranks]."""
+        made, key = self.wearing.made, (id(worn), *((pair[0], _ranks((pair,))) for pair in patches))
+        if key not in made:
+            wearers = [
+                [number for number, mine in enumerate(self.patches) if pair in mine] for pair in patches
+            ]
+            shares = [
+                (worn[who].sum(0) * pair[0].strength)[..., None].expand(-1, -1, _ranks((pair,)))
+                for pair, who in zip(patches, wearers, strict=True)
+            ]
+            made[key] = torch.cat(shares, -1)
+        return made[key]
+
+    def _one_by_one(self, module: nn.Module, worn: Tensor, x: Tensor, out: Tensor) -> Tensor:
+        """The tokens of each wearer alone."""
+        worn = [_fitting(where[..., None], x)[..., 0] for where in worn]
+        tokens = max(x.shape[1], worn[0].shape[1])  # one row may modulate all tokens
+        x, out = x.expand(-1, tokens, -1), out.expand(-1, tokens, -1).clone()
+        for patches, where in zip(self.patches, worn, strict=True):
+            if patches:
+                places = where.expand(len(x), tokens).nonzero(as_tuple=True)
+                out[places] = effective(self.wearing.loras, module, patches, x[places], out[places])
+                self.wearing.cost += len(places[0]) * sum(patch.addition.cost for _, patch in patches)
+        return out
+
+
+def _by_token(x: Tensor) -> Tensor:
+    """[B, tokens, C] of [B, C] or [B, ..., C]."""
+    return x.reshape(len(x), -1, x.shape[-1])
+
+
+def _fitting(values: Tensor, x: Tensor) -> Tensor:
+    """Values [forwards or 1, tokens or 1, N] for a layer's input [B, tokens or 1, C]: a forward may hold several
+    pictures, and what pads tokens may come later."""
+    if len(values) > 1:
+        values = values.repeat_interleave(len(x) // len(values), 0)
+    return values[:, : x.shape[1]] if x.shape[1] > 2 else values
+
+
+def _ranks(patches: Worn) -> int:
+    return sum(len(patch.addition.down) for _, patch in patches)

@@ -138,7 +138,7 @@ def test_one_line_tells_what_was_done(model, texts, setting, caplog):
     patched = add_spec(patched, Refinement((region(texts, LEFT), region(texts, RIGHT)), 0.5))
     with caplog.at_level(logging.INFO):
         sample(patched, *setting)
-    (line,) = (r.getMessage() for r in caplog.records if r.getMessage().startswith("RAG: Flux"))
+    (line,) = (r.getMessage() for r in caplog.records if r.getMessage().startswith("RAG: FLUX.1;"))
     assert "1 regions (25% of the tokens) bound at 2 of 8 steps with features" in line
     assert "2 cells (100% of the tokens) refined with delta 0.5 in 5 of 5 blocks, 2 image streams" in line
     assert "× the cost of a plain run" in line

@@ -149,6 +149,17 @@ def test_what_an_encoder_says_beside_the_text(family):
     assert "attention_mask" not in options or options["attention_mask"].shape == text.shape[:2]
 
 
+def test_the_log_calls_a_family_by_the_name_that_users_know(family, caplog):
+    """FLUX.1-dev is one of FLUX.1."""
+    caplog.set_level("INFO")
+    bound = RAGHardBinding.execute(family.model, family.box(OWN), 1, True)[0]
+    ksampler(bound, *family.prompts)
+    name = re.sub("-(dev|schnell|Klein)$", "", family.name)
+    assert f"RAG: {name}; 1 regions" in caplog.text
+    unbound = [line for line in caplog.messages if "features are not bound" in line]
+    assert all(f"for the family {name};" in line for line in unbound)
+
+
 @pytest.mark.feature("family {family}", "Hard Binding")
 @pytest.mark.parametrize("cfg", [1.0, 3.0])
 def test_a_box_over_the_picture_is_the_stock_run_with_its_text(family, cfg):

@@ -584,7 +584,7 @@ def test_a_family_without_an_adapter_is_bound_without_features(model, texts, set
     monkeypatch.setattr("rag_pack.rag_sampler.networks.FAMILIES", ())
     region = regions(texts, (LEFT, "H0"))
     bound = sample(add_spec(model, Binding(region, 2)), *setting)
-    assert "features are not bound: there is no adapter for the family Flux" in caplog.text
+    assert "features are not bound: there is no adapter for the family FLUX.1" in caplog.text
     monkeypatch.undo()
     assert torch.equal(bound, sample(add_spec(model, Binding(region, 2, features=False)), *setting))
 
@@ -606,7 +606,7 @@ def test_a_network_of_its_own_is_bound_without_features_and_refused_for_refineme
     model.model.diffusion_model = Wrapper(model.model.diffusion_model)
     bound = sample(add_spec(model, Binding(region, 2)), *setting)
     torch.testing.assert_close(bound, expected, rtol=0, atol=1e-5)
-    with pytest.raises(ValueError, match="family Flux as Wrapper"):
+    with pytest.raises(ValueError, match="family FLUX.1 as Wrapper"):
         add_spec(model, Refinement(region, 1.0))
 
 

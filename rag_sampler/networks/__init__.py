@@ -5,23 +5,13 @@ from __future__ import annotations
 from .flux import CHROMA, FLUX1, FLUX2
 from .krea2 import KREA2
 from .lumina import LUMINA
+from .names import shown
 from .network import Family, Network
 from .qwen_image import QWEN_IMAGE
 from .unet import SD, SDXL
 
 FAMILIES: tuple[Family, ...] = (FLUX1, FLUX2, CHROMA, LUMINA, KREA2, QWEN_IMAGE, SD, SDXL)
 """Families that attention methods know, and the binding of features where they have block hooks."""
-
-_SHOWN = {
-    "ZImage": "Z-Image",
-    "Lumina2": "Lumina 2",
-    "QwenImage": "Qwen-Image",
-    "Krea2": "Krea 2",
-    "SD3": "SD3.5",
-    "SD15": "SD1.5",
-    "SD20": "SD2",
-}
-"""What users call models whose class has another name, by the class of ComfyUI's supported_models."""
 
 
 def of(model) -> Network | None:
@@ -32,8 +22,7 @@ def of(model) -> Network | None:
 
 def name_of(model) -> str:
     """What a MODEL's architecture is called, and a loader's own network if that has no blocks that we know."""
-    config, family = type(getattr(model.model, "model_config", None)).__name__, _family(model)
-    name = _SHOWN.get(config, type(model.model).__name__)
+    family, name = _family(model), shown(getattr(model.model, "model_config", None), model.model)
     if family is None or _has_blocks(family, model):
         return name
     return f"{name} as {type(model.model.diffusion_model).__name__}"

@@ -104,7 +104,7 @@ def exists(name: str) -> bool:
 def load(name: str, folder: Path):
     """A MODEL of the family, through ComfyUI's loader where that reads every size from the weights."""
     if name in OTHERS:
-        return _built(*OTHERS[name])
+        return built(*OTHERS[name])
     network = comfy.ldm.flux.model.Flux(
         dtype=torch.float32, operations=comfy.ops.disable_weight_init, **CONFIGS[name]
     )
@@ -113,7 +113,8 @@ def load(name: str, folder: Path):
     return comfy.sd.load_diffusion_model(str(path), model_options={"dtype": torch.float32})
 
 
-def _built(family: str, arguments: dict):
+def built(family: str, arguments: dict):
+    """A MODEL of the class of comfy.supported_models with its network's arguments."""
     config = getattr(comfy.supported_models, family)(dict(arguments))
     config.unet_config = dict(arguments)  # not the heads that SD1.5's class adds
     config.set_inference_dtype(torch.float32, torch.float32)

@@ -45,12 +45,14 @@ class Lockstep:
             self.running.number = number
 
             def attend(func, q, k, v, *rest, transformer_options, **kwargs):
-                if "block_index" not in transformer_options or q.shape[2] == self.image:
+                axis = 2 if kwargs.get("skip_reshape") else 1
+                refines = axis == 2 and "block_index" not in transformer_options  # SD3.5 numbers no block
+                if refines or q.shape[axis] == self.image:
                     return func(q, k, v, *rest, transformer_options=transformer_options, **kwargs)
                 if self.apart and number:
-                    text = torch.arange(k.shape[2] - self.image)
+                    text = torch.arange(k.shape[axis] - self.image)
                     seen = torch.cat((text, len(text) + self.cells[number - 1]))
-                    k, v = k[:, :, seen], v[:, :, seen]
+                    k, v = k.index_select(axis, seen), v.index_select(axis, seen)
                 return mixed(number, func(q, k, v, *rest, transformer_options=transformer_options, **kwargs))
 
             options = {**given["transformer_options"], OVERRIDE: attend}

@@ -34,13 +34,14 @@ BLOCKS = {
     "Lumina 2": ["noise_refiner", "layers"],
     "Krea 2": ["blocks"],
     "Qwen-Image": ["transformer_blocks"],
+    "SD3.5": ["joint_blocks"],
 }
 """What shows a network's image states, in the order in which it runs."""
 
 MULTIPLE = {"Z-Image": 32}
 """To which a network pads texts and picture."""
 
-WIDTHS = {"Krea 2": 12 * 16}
+WIDTHS = {"Krea 2": 12 * 16, "SD3.5": 4096}
 LEFT, RIGHT, WHOLE = Cell(0, 0, 0.5, 1), Cell(0.5, 0, 1, 1), Cell(0, 0, 1, 1)
 STEPS = 2
 
@@ -66,7 +67,12 @@ def family(request, load):
 def prompt(name: str, seed: int, tokens: int = 20) -> list:
     generator = torch.Generator().manual_seed(seed)
     text = torch.randn(1, tokens, WIDTHS.get(name, families.TEXT), generator=generator)
-    return [[text, {"pooled_output": torch.randn(1, 16, generator=generator)}]]
+    return [[text, {"pooled_output": torch.randn(1, 32, generator=generator)}]]
+
+
+def same_pooled(conditioning: list, base: list) -> list:
+    """A text beside the base prompt's pooled one, which attention methods have for all texts."""
+    return [[conditioning[0][0], base[0][1]]]
 
 
 def sample(model, positive: list, noise: torch.Tensor, negative: list | None = None, cfg=1.0) -> torch.Tensor:
@@ -142,7 +148,7 @@ def test_one_cell_over_the_picture_is_the_stock_run_with_its_text(family, tokens
     name, model = family
     base, own, noise = prompt(name, 0), prompt(name, 1, tokens), families.noise(model, 6, 8)
     regions = (Region(WHOLE, own),)
-    stock = sample(model, [[own[0][0], base[0][1]]], noise)
+    stock = sample(model, same_pooled(own, base), noise)
     for patched in (
         refined(model, regions, 1.0),
         prompted(model, regions, 0.0),
@@ -189,7 +195,8 @@ def test_published_is_shared(family):
 def test_binding_pastes_states_behind_every_block(family):
     """Through the hooks that the family has, the same as by torch's on the blocks themselves."""
     name, model = family
-    base, own, noise = prompt(name, 0), prompt(name, 1, 45), families.noise(model, 6, 8)
+    base, noise = prompt(name, 0), families.noise(model, 6, 8)
+    own = same_pooled(prompt(name, 1, 45), base)
     regions = (Region(Box(0.25, 0, 0.5, 0.5), own),)
     bound, apart = (RAGHardBinding.execute(model, regions, STEPS, features)[0] for features in (True, False))
     network = model.model.diffusion_model
@@ -222,6 +229,7 @@ LAYERS = {
     "Lumina 2": "layers.0.attention.out",
     "Krea 2": "blocks.0.attn.wo",
     "Qwen-Image": "transformer_blocks.0.attn.to_out.0",
+    "SD3.5": "joint_blocks.0.x_block.attn.proj",
 }
 """A layer that a LoRA changes."""
 
@@ -242,7 +250,8 @@ def lora(name: str, network, folder) -> str:
 def test_loras_on_the_model_and_on_a_bound_region(family, tmp_path):
     name, model = family
     file = lora(name, model.model.diffusion_model, tmp_path)
-    base, own, noise = prompt(name, 0), prompt(name, 1), families.noise(model, 4, 4)
+    base, noise = prompt(name, 0), families.noise(model, 4, 4)
+    own = same_pooled(prompt(name, 1), base)
     loaded = LoraLoaderModelOnly().load_lora_model_only(model, file, 1.0)[0]
     stock = sample(loaded, own, noise)
     cells = Region(LEFT, own), Region(RIGHT, own)

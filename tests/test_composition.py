@@ -214,7 +214,7 @@ def test_a_cache_that_skips_blocks_is_warned_of_once(model, texts, setting, capl
     assert torch.isfinite(result).all()
     assert (
         sum(
-            "blocks were guided by Soft Refinement; a cache that skips blocks" in r.getMessage()
+            "blocks were guided by Soft Refinement; a cache or a guidance that skips blocks" in r.getMessage()
             for r in caplog.records
         )
         == 1

@@ -45,7 +45,9 @@ def attention_override(
         return call(q, k, v, heads, mask=mask, skip_reshape=True, skip_output_reshape=True)
 
     def by_head(x):
-        return x if skip_reshape else x.unflatten(2, (heads, -1)).transpose(1, 2)
+        if x.ndim == 3:
+            x = x.unflatten(2, (heads, -1))
+        return x if skip_reshape else x.transpose(1, 2)
 
     program: Program | None = transformer_options.get(PROGRAM)
     if program is not None:

@@ -149,8 +149,9 @@ class Program:
         return f"{options.get('block_type')}_block", options.get("block_index")
 
     def is_stray(self, lengths: tuple[int, int], expected: tuple[int, int]) -> bool:
-        """Whether a call of other lengths than expected is one that the method should have computed."""
-        return True
+        """Whether a call of other lengths than expected is one that the method should have computed: image tokens that
+        attend to each other alone are not."""
+        return lengths != (self.image, self.image)
 
 
 def run_reads(

@@ -13,18 +13,25 @@ from ..networks.network import Network
 def plain_cost(network: Network, text: int, image: int) -> float:
     """A forward without regions."""
     tokens = text + image
-    return network.layers * _block(network, tokens, tokens**2)
+    return network.layers * _block(network, tokens, tokens**2) + _again(network, image)
 
 
 def program_cost(network: Network, program: Program) -> float:
     """A forward with the reads of a method."""
-    total = 0.0
+    total = _again(network, program.image)
     for kind, count in network.blocks.items():
         sequence = program.sequence(kind)
         for number in range(count):
             pairs = sum(read.pairs(sequence) for read in program.reads(kind, number))
             total += _block(network, sequence.tokens, pairs)
     return total
+
+
+def _again(network: Network, image: int) -> float:
+    """Where image tokens attend to each other once more, by projections of their own."""
+    return network.family.again(network.module) * (
+        4 * network.width**2 * image + 2 * network.width * image**2
+    )
 
 
 def _block(network: Network, tokens: int, pairs: int) -> float:

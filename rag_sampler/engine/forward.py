@@ -184,8 +184,8 @@ def _check_hits(step: Step, program: Program) -> None:
         raise no_effect(guided, step.plan.network)
     if 0 < program.hits < expected:  # none at all: a cache has left out the whole forward
         log.warn(
-            f"only {program.hits} of {expected} blocks were guided by {guided.spec.method}; a cache that skips blocks "
-            f"may be at work, or a node with attention of its own, as some IP-Adapters have"
+            f"only {program.hits} of {expected} blocks were guided by {guided.spec.method}; a cache or a "
+            f"guidance that skips blocks may be at work, or a node with attention of its own, as some IP-Adapters have"
         )
     log.hits[guided] = max(log.hits[guided], program.hits)
 

@@ -8,9 +8,12 @@ from .lumina import LUMINA
 from .names import shown
 from .network import Family, Network
 from .qwen_image import QWEN_IMAGE
+from .sd3 import SD3
 from .unet import SD, SDXL
 
-FAMILIES: tuple[Family, ...] = (FLUX1, FLUX2, CHROMA, LUMINA, KREA2, QWEN_IMAGE, SD, SDXL)
+FAMILIES: tuple[Family, ...] = (
+    FLUX1, FLUX2, CHROMA, LUMINA, KREA2, QWEN_IMAGE, SD3, SD, SDXL,
+)  # fmt: skip
 """Families that attention methods know, and the binding of features where they have block hooks."""
 
 

@@ -28,6 +28,12 @@ def install(options: dict, forward: Forward) -> None:
     replace["dit"] = {**options[PREVIOUS], **ours}
 
 
+def run_block(place: tuple[str, int], args: dict, extra: dict) -> dict:
+    """The block of a kind and number, as other packs' hooks have it."""
+    previous: Callable | None = args["transformer_options"][PREVIOUS].get(place)
+    return extra["original_block"](args) if previous is None else previous(args, extra)
+
+
 # The hooks run outside compiled graphs and call the block, which is compiled by itself: core's TorchCompileModel
 # drops the guards on transformer_options, so that a graph must never hold what a hook has to do. For the same
 # reason they are there in every forward, and do nothing where there is nothing to do.
@@ -40,8 +46,7 @@ def _double_block(args: dict, extra: dict) -> dict:
     if number == 0:
         forward.visit(INPUT, 0, args["img"])
     args = _restart(args, forward)
-    previous: Callable | None = options[PREVIOUS].get((DOUBLE, number))
-    out = extra["original_block"](args) if previous is None else previous(args, extra)
+    out = run_block((DOUBLE, number), args, extra)
     forward.visit(DOUBLE, number, out["img"])
     return out
 
@@ -54,8 +59,7 @@ def _single_block(args: dict, extra: dict) -> dict:
     forks = forward.program is not None and forward.program.fork == SINGLE
     if forks:
         args = _fork(args, forward, first=number == 0)
-    previous: Callable | None = options[PREVIOUS].get((SINGLE, number))
-    out = extra["original_block"](args) if previous is None else previous(args, extra)
+    out = run_block((SINGLE, number), args, extra)
     forward.visit(SINGLE, number, out["img"][:, options["img_slice"][0] :])
     if forks and number + 1 == options["total_blocks"]:
         out = {**out, "img": out["img"][:, : -forward.program.image]}

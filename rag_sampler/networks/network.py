@@ -42,6 +42,7 @@ class Family:
     control_on_fork(control, image, blocks): a ControlNet's additions for both image streams of so many tokens.
     width(module): channels of a token.
     token_cost: multiplications of one token in one block, in units of its channels squared.
+    again(module): in how many blocks image tokens attend to each other once more, apart from the texts.
     kept(network): channels of all states of one image token that its hooks record and paste.
     sized: whether it is told the size of the picture.
     layers: the beginning of a layer's name, as a regular expression -> what the layer sees: a kind of block stands for
@@ -65,6 +66,7 @@ class Family:
     control_on_fork: Callable[[dict, int, int], dict] = lambda control, image, blocks: control
     width: Callable[[nn.Module], int] = lambda module: module.hidden_size
     token_cost: float = 12
+    again: Callable[[nn.Module], int] = lambda module: 0
     kept: Callable[[Network], int] = lambda network: (1 + network.layers) * network.width
     sized: bool = False
     layers: tuple[tuple[str, str], ...] = ()

@@ -38,6 +38,10 @@ ENCODERS: dict[str, Callable[[], tuple]] = {
     "FLUX.2-dev": lambda: (te.flux.flux2_te(), te.flux.Flux2Tokenizer, llama("mistral3_24b", TEXT // 3, 31)),
     "FLUX.2-Klein": lambda: (te.flux.klein_te(), te.flux.KleinTokenizer, llama("qwen3_4b", TEXT // 3, 28)),
     "Chroma": lambda: (te.pixart_t5.pixart_te(), te.pixart_t5.PixArtTokenizer, t5(TEXT)),
+    "Chroma Radiance": lambda: (te.pixart_t5.pixart_te(), te.pixart_t5.PixArtTokenizer, t5(TEXT)),
+    "LongCat-Image": lambda: (
+        te.longcat_image.te(), te.longcat_image.LongCatImageTokenizer, llama("qwen25_7b", TEXT)
+    ),
     "Z-Image": lambda: (te.z_image.te(), te.z_image.ZImageTokenizer, llama("qwen3_4b", TEXT)),
     "Lumina 2": lambda: (te.lumina2.te(), te.lumina2.LuminaTokenizer, llama("gemma2_2b", TEXT)),
     "Qwen-Image": lambda: (te.qwen_image.te(), te.qwen_image.QwenImageTokenizer, llama("qwen25_7b", TEXT)),

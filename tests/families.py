@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import comfy.ldm.chroma.model
+import comfy.ldm.chroma_radiance.model
 import comfy.ldm.flux.model
 import comfy.model_base
 import comfy.model_patcher
@@ -41,6 +42,8 @@ LUMINA2 = {
     "patch_size": 2, "in_channels": 16, "dim": 64, "n_layers": 2, "n_refiner_layers": 1, "n_heads": 2,
     "multiple_of": 32, "qk_norm": True, "cap_feat_dim": TEXT, "axes_dims": [8, 12, 12], "axes_lens": [64, 64, 64],
 }  # fmt: skip
+RADIANCE = comfy.ldm.chroma_radiance.model.ChromaRadianceParams
+SEQUENTIAL = {"use_sequential_txt_ids": True} if "use_sequential_txt_ids" in RADIANCE.__annotations__ else {}
 CONFIGS = {
     "FLUX.1-dev": FLUX,
     "FLUX.1-schnell": FLUX | {"guidance_embed": False},
@@ -52,6 +55,14 @@ CONFIGS = {
 
 OTHERS = {
     "Chroma": ("Chroma", CHROMA),
+    "Chroma Radiance": ("ChromaRadiance", CHROMA | {
+        "in_channels": 3, "out_channels": 3, "patch_size": 16, "nerf_hidden_size": 16, "nerf_mlp_ratio": 2,
+        "nerf_depth": 1, "nerf_max_freqs": 4, "nerf_tile_size": 0, "nerf_final_head_type": "conv",
+        "nerf_embedder_dtype": torch.float32, "use_x0": False,
+    } | SEQUENTIAL),
+    "LongCat-Image": ("LongCatImage", FLUX | {
+        "vec_in_dim": None, "guidance_embed": False, "txt_ids_dims": [1, 2],
+    }),
     "Z-Image": ("ZImage", LUMINA2 | {
         "dim": 256, "n_heads": 8, "z_image_modulation": True, "time_scale": 1000.0, "pad_tokens_multiple": 32,
     }),
@@ -138,7 +149,7 @@ def conditioning(seed: int, tokens: int = 20, **options) -> list:
 def noise(model, rows: int, columns: int, seed: int = 0) -> torch.Tensor:
     """Noise for rows × columns tokens."""
     latent = model.get_model_object("latent_format")
-    side = 1 if latent.latent_channels == 128 else 2
+    side = 16 // latent.spacial_downscale_ratio
     frames = (1,) if latent.latent_dimensions == 3 else ()
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(1, latent.latent_channels, *frames, side * rows, side * columns, generator=generator)

@@ -74,23 +74,27 @@ class Pasted:
     run of its own on its crop.
 
     blocks: of the network. text: of the box, rows, columns: its tokens. multiple: to which the network pads an image.
+    side: latent pixels to a token's.
     """
 
-    def __init__(self, blocks: list, text: Tensor, rows: slice, columns: slice, multiple: int = 1):
+    def __init__(
+        self, blocks: list, text: Tensor, rows: slice, columns: slice, multiple: int = 1, side: int = 2
+    ):
         self.blocks, self.text, self.rows, self.columns = blocks, text, rows, columns
-        self.multiple = multiple
+        self.multiple, self.side = multiple, side
 
     def __call__(self, apply: Callable, args: dict) -> Tensor:
         x, timestep, given = args["input"], args["timestep"], args["c"]
-        rows, columns = (slice(2 * tokens.start, 2 * tokens.stop) for tokens in (self.rows, self.columns))
-        states = []
+        side, states = self.side, []
+        rows, columns = (slice(side * part.start, side * part.stop) for part in (self.rows, self.columns))
 
         def run(x: Tensor, text: Tensor, see: Callable[[Tensor], None]) -> Tensor:
-            high, wide = x.shape[-2] // 2, x.shape[-1] // 2
+            high, wide = x.shape[-2] // side, x.shape[-1] // side
             length = high * wide + -(high * wide) % self.multiple
 
             def seen(module, inputs, output):
-                image = output[1] if isinstance(output, tuple) else output[:, -length:]
+                parts = output if isinstance(output, tuple) else (output[:, -length:],)
+                image = next(part for part in reversed(parts) if part is not None and part.shape[1] == length)
                 see(image[:, : high * wide].unflatten(1, (high, wide)))
 
             hooks = [block.register_forward_hook(seen) for block in self.blocks]

@@ -1,5 +1,5 @@
-"""Families that have no single blocks behind double ones, through the nodes, against the methods written down
-directly (lockstep.py)."""
+"""Families whose texts and image attend jointly, through the nodes, against the methods written down directly
+(lockstep.py)."""
 
 from functools import cache
 
@@ -12,6 +12,7 @@ import torch
 from comfy_extras import nodes_model_patch
 from comfy_extras.nodes_custom_sampler import BasicScheduler, CFGGuider, KSamplerSelect, SamplerCustomAdvanced
 from comfy_extras.nodes_hooks import ConditioningSetProperties, CreateHookLora
+from comfy_extras.nodes_rope import ScaleROPE
 from lockstep import Lockstep, Pasted
 from rag_pack.nodes.patches import (
     RAGHardBinding,
@@ -35,12 +36,15 @@ BLOCKS = {
     "Krea 2": ["blocks"],
     "Qwen-Image": ["transformer_blocks"],
     "SD3.5": ["joint_blocks"],
+    "LongCat-Image": ["double_blocks", "single_blocks"],
+    "Chroma Radiance": ["double_blocks", "single_blocks"],
 }
 """What shows a network's image states, in the order in which it runs."""
 
 MULTIPLE = {"Z-Image": 32}
 """To which a network pads texts and picture."""
 
+WITHOUT_FORK = [name for name, blocks in BLOCKS.items() if "single_blocks" not in blocks]
 WIDTHS = {"Krea 2": 12 * 16, "SD3.5": 4096}
 LEFT, RIGHT, WHOLE = Cell(0, 0, 0.5, 1), Cell(0.5, 0, 1, 1), Cell(0, 0, 1, 1)
 STEPS = 2
@@ -73,6 +77,11 @@ def prompt(name: str, seed: int, tokens: int = 20) -> list:
 def same_pooled(conditioning: list, base: list) -> list:
     """A text beside the base prompt's pooled one, which attention methods have for all texts."""
     return [[conditioning[0][0], base[0][1]]]
+
+
+def side_of(model) -> int:
+    """Latent pixels to a token's side."""
+    return 16 // model.get_model_object("latent_format").spacial_downscale_ratio
 
 
 def sample(model, positive: list, noise: torch.Tensor, negative: list | None = None, cfg=1.0) -> torch.Tensor:
@@ -112,11 +121,12 @@ def refined(model, regions: tuple[Region, ...], delta: float, fidelity: str = "s
 @pytest.mark.parametrize(("delta", "cfg"), [(0.5, 3.0), (1.0, 1.0)])
 @pytest.mark.parametrize(
     ("height", "width", "lengths"), [(16, 16, (20, 27, 45)), (13, 15, (20, 27, 13))], ids=["even", "odd"]
-)
+)  # the sides in half tokens
 def test_soft_refinement_is_the_method_written_down(family, height, width, lengths, delta, cfg):
     """A batch of two. Where Z-Image pads a picture, the padding's place depends on the length of the text."""
     name, model = family
-    noise = torch.cat([families.noise(model, 8, 8, seed)[..., :height, :width] for seed in range(2)])
+    rows, columns = (size * side_of(model) // 2 for size in (height, width))
+    noise = torch.cat([families.noise(model, 8, 8, seed)[..., :rows, :columns] for seed in range(2)])
     base, one, other = (prompt(name, seed, tokens) for seed, tokens in enumerate(lengths))
     cells, image = halves(name, height, width)
     ours = refined(model, (Region(LEFT, one), Region(RIGHT, other)), delta)
@@ -180,6 +190,7 @@ def test_runs_are_called_by_the_name_that_users_know(family, caplog):
     assert f"RAG: {name}; 1 cells" in caplog.text
 
 
+@pytest.mark.parametrize("family", WITHOUT_FORK, indirect=True)
 def test_published_is_shared(family):
     name, model = family
     base, noise = prompt(name, 0), families.noise(model, 6, 8)
@@ -201,7 +212,7 @@ def test_binding_pastes_states_behind_every_block(family):
     bound, apart = (RAGHardBinding.execute(model, regions, STEPS, features)[0] for features in (True, False))
     network = model.model.diffusion_model
     blocks = [block for attribute in BLOCKS[name] for block in getattr(network, attribute)]
-    pasted = Pasted(blocks, own[0][0], slice(0, 3), slice(2, 6), MULTIPLE.get(name, 1))
+    pasted = Pasted(blocks, own[0][0], slice(0, 3), slice(2, 6), MULTIPLE.get(name, 1), side_of(model))
     expected = sample(direct(model, pasted), base, noise)
     torch.testing.assert_close(sample(bound, base, noise), expected, rtol=0, atol=1e-5)
     assert (sample(apart, base, noise) - expected).abs().max() > 1e-4
@@ -230,6 +241,8 @@ LAYERS = {
     "Krea 2": "blocks.0.attn.wo",
     "Qwen-Image": "transformer_blocks.0.attn.to_out.0",
     "SD3.5": "joint_blocks.0.x_block.attn.proj",
+    "LongCat-Image": "double_blocks.0.img_attn.proj",
+    "Chroma Radiance": "double_blocks.0.img_attn.proj",
 }
 """A layer that a LoRA changes."""
 
@@ -279,7 +292,7 @@ def test_a_mask_hides_the_padding_of_its_text(load, method):
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["Qwen-Image", "Krea 2"])
+@pytest.mark.parametrize("name", ["Qwen-Image", "Krea 2", "LongCat-Image"])
 def test_the_same_text_everywhere_is_the_stock_run_with_a_reference(load, name):
     """Its tokens follow the picture's."""
     model = load(name)
@@ -290,6 +303,18 @@ def test_the_same_text_everywhere_is_the_stock_run_with_a_reference(load, name):
     stock = sample(model, base, noise)
     torch.testing.assert_close(sample(refined(model, cells, 0.5), base, noise), stock, rtol=0, atol=1e-5)
     assert (sample(model, prompt(name, 0), noise) - stock).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("delta", [0.5, 1.0])
+def test_the_same_text_everywhere_is_the_stock_run_where_positions_are_shifted(load, delta):
+    """By core's node: LongCat-Image's picture then stands elsewhere than behind the text."""
+    name, model = "LongCat-Image", load("LongCat-Image")
+    shifted = ScaleROPE.execute(model, 1.0, 3.0, 1.5, 5.0, 1.0, 1.0)[0]
+    base, noise = prompt(name, 0), families.noise(model, 6, 8)
+    cells = Region(LEFT, prompt(name, 0)), Region(RIGHT, prompt(name, 0))
+    stock = sample(shifted, base, noise)
+    torch.testing.assert_close(sample(refined(shifted, cells, delta), base, noise), stock, rtol=0, atol=1e-5)
+    assert (sample(model, base, noise) - stock).abs().max() > 1e-3
 
 
 def test_a_reference_that_the_network_leaves_out_is_left_out(load):

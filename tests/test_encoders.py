@@ -22,8 +22,8 @@ from tiny import GivenNoise
 import nodes  # ComfyUI's
 
 REFINED = [
-    "FLUX.1-dev", "FLUX.1-schnell", "FLUX.2-dev", "FLUX.2-Klein", "Chroma", "Z-Image", "Lumina 2", "Krea 2",
-    "Qwen-Image", "SD3.5", "SD1.5", "SDXL",
+    "FLUX.1-dev", "FLUX.1-schnell", "FLUX.2-dev", "FLUX.2-Klein", "Chroma", "Chroma Radiance",
+    "LongCat-Image", "Z-Image", "Lumina 2", "Krea 2", "Qwen-Image", "SD3.5", "SD1.5", "SDXL",
 ]  # fmt: skip
 REFUSED = [name for name in encoders.ENCODERS if name not in REFINED]
 WITH_FRAMES = ["Qwen-Image", "Krea 2", "Anima"]
@@ -136,6 +136,7 @@ def assert_differ(one: torch.Tensor, other: torch.Tensor) -> None:
 CARRIED = {
     "FLUX.2-dev": {"attention_mask"},
     "FLUX.2-Klein": {"attention_mask"},
+    "LongCat-Image": {"attention_mask"},
     "Z-Image": {"attention_mask"},
     "Lumina 2": {"attention_mask"},
     "Anima": {"attention_mask", "t5xxl_ids", "t5xxl_weights"},

@@ -15,7 +15,7 @@ from rag_pack.rag_sampler.sampling import Settings, with_regions
 from rag_pack.rag_sampler.sampling import sample as sample_latent
 from tiny import basic_guider, cfg_guider, run, sample, schedule
 
-NAMES = [*families.CONFIGS, "Chroma"]
+NAMES = [*families.CONFIGS, "Chroma", "Chroma Radiance", "LongCat-Image"]
 STEPS = 4
 ROWS, COLUMNS = 6, 8
 WHOLE, LEFT, RIGHT = Cell(0, 0, 1, 1), Cell(0, 0, 0.5, 1), Cell(0.5, 0, 1, 1)

@@ -1,8 +1,8 @@
-"""FLUX.1, FLUX.2 and Chroma: double blocks on text and image apart, then single blocks on [text | image].
+"""FLUX.1, FLUX.2, Chroma and LongCat-Image: double blocks on text and image apart, then single blocks on [text | image].
 
 The hooks are ComfyUI's `patches_replace`, chained onto what other packs put there. They show every block's image
-states to the Forward, let the positions of each text begin anew where the family numbers its texts (FLUX.2), and
-carry the second image stream through the single blocks, [text | image | fork].
+states to the Forward, let the positions of each text begin anew where the family numbers its texts (FLUX.2,
+LongCat-Image), and carry the second image stream through the single blocks, [text | image | fork].
 """
 
 from __future__ import annotations
@@ -68,14 +68,17 @@ def _single_block(args: dict, extra: dict) -> dict:
 
 @torch.compiler.disable
 def _restart(args: dict, forward: Forward) -> dict:
-    """Let the positions of each text begin anew, where the network gives texts positions."""
+    """Let the positions of each text begin anew, where the network gives texts positions; where the picture stands
+    behind their end, all texts end there."""
     network = forward.network
     if forward.program is None or not network.family.numbers_texts(network.module):
         return args
     if "restarted" not in forward.made:
         pe, texts = args["pe"], forward.program.texts
-        own = [torch.arange(count) for count in texts]
-        image = torch.arange(sum(texts), pe.shape[2])
+        total, shift = sum(texts), args["transformer_options"].get("rope_options", {}).get("shift_y")
+        behind = network.family.behind_text and shift == total
+        own = [torch.arange(count) + (total - count) * behind for count in texts]
+        image = torch.arange(total, pe.shape[2])
         forward.made["restarted"] = pe[:, :, torch.cat([*own, image]).to(pe.device)]
     return {**args, "pe": forward.made["restarted"]}
 
@@ -114,13 +117,19 @@ def _one_stream(network: Network, conds: dict) -> str:
     return ""
 
 
-def _family(name: str, *classes: str, least_text: int = 0) -> Family:
+def _numbers_texts(module) -> bool:
+    params = getattr(module, "params", None)
+    return bool(getattr(params, "txt_ids_dims", ()) or getattr(params, "use_sequential_txt_ids", False))
+
+
+def _family(name: str, *classes: str, least_text: int = 0, behind_text: bool = False) -> Family:
     return Family(
         name,
         classes,
         blocks={DOUBLE: "double_blocks", SINGLE: "single_blocks"},
         install=install,
-        numbers_texts=lambda module: bool(getattr(getattr(module, "params", None), "txt_ids_dims", ())),
+        numbers_texts=_numbers_texts,
+        behind_text=behind_text,
         fork=SINGLE,
         one_stream=_one_stream,
         control_on_fork=_control_on_fork,
@@ -135,4 +144,5 @@ def _family(name: str, *classes: str, least_text: int = 0) -> Family:
 
 FLUX1 = _family("FLUX.1 (dev, schnell, Krea, Kontext, Fill and their fine-tunes)", "Flux")
 FLUX2 = _family("FLUX.2 (dev, Klein)", "Flux2", least_text=512)
-CHROMA = _family("Chroma", "Chroma")
+CHROMA = _family("Chroma, Chroma Radiance", "Chroma", "ChromaRadiance")
+LONGCAT = _family("LongCat-Image", "LongCatImage", behind_text=True)

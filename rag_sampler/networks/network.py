@@ -34,6 +34,7 @@ class Family:
     kind: JOINT or CROSS. count(blocks): how many calls of attention that texts take part in blocks make.
     least_text: tokens that ComfyUI pads a text to, at its start.
     numbers_texts(module): whether the tokens of all texts are numbered through, so that each has to begin anew.
+    behind_text: whether ComfyUI may put the picture behind the end of the text, so that all have to end there instead.
     masked(conds, texts, masks): the model conditions of a forward with the texts of a program, whose masks [B, T] may
     hide padding, or be None.
     references(module, conds): the latents of reference pictures whose tokens follow the picture's.
@@ -57,6 +58,7 @@ class Family:
     count: Callable[[nn.Module | None], int] = len
     least_text: int = 0
     numbers_texts: Callable[[nn.Module], bool] = lambda module: False
+    behind_text: bool = False
     masked: Callable[[dict, tuple, tuple], dict] = lambda conds, texts, masks: conds
     references: Callable[[nn.Module, dict], Sequence[Tensor]] = lambda module, conds: (
         conds.get("ref_latents") or ()

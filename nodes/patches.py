@@ -131,7 +131,8 @@ class RAGSoftRefinementAttention(io.ComfyNode):
             category=CATEGORY,
             description=(
                 "Inside each region the picture listens to the region's text, while the whole stays one picture. "
-                "For FLUX.1, FLUX.2, Chroma, Z-Image, Lumina 2, Krea 2, Qwen-Image, SD1.5, SD2 and SDXL, under every sampler."
+                "For FLUX.1, FLUX.2, Chroma, LongCat-Image, Z-Image, Lumina 2, Krea 2, Qwen-Image, SD3.5, SD1.5, SD2 and "
+                "SDXL, under every sampler."
             ),
             search_aliases=[*SEARCH, "soft refinement"],
             inputs=[
@@ -181,8 +182,8 @@ class RAGRegionalPrompting(io.ComfyNode):
             category=CATEGORY,
             description=(
                 "In the first steps each region follows its own prompt and sees itself alone, and a share of the base "
-                "prompt holds the picture together. For FLUX.1, FLUX.2, Chroma, Z-Image, Lumina 2, Krea 2 and Qwen-Image, "
-                "under every sampler."
+                "prompt holds the picture together. For FLUX.1, FLUX.2, Chroma, LongCat-Image, Z-Image, Lumina 2, Krea 2, "
+                "Qwen-Image and SD3.5, under every sampler."
             ),
             search_aliases=[*SEARCH, "regional prompting flux", "attention mask"],
             inputs=[

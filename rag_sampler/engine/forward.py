@@ -9,7 +9,7 @@ from torch.nn.functional import pad
 from ..attention.levels import CrossProgram
 from ..attention.override import install_override
 from ..attention.reads import Program, Read
-from ..loras.places import OfTexts, of_forwards
+from ..loras.places import OfForwards, OfTexts
 from ..loras.wearing import Wearing
 from ..methods.spec import Guided
 from ..networks.network import CROSS, Network
@@ -85,13 +85,17 @@ def _wearing(step: Step, options: dict, forward: Forward, conds: dict, device) -
         worn = [step.parts[uuid].loras if uuid in step.parts else () for uuid in options["uuids"]]
         wearers = tuple(dict.fromkeys(filter(None, worn)))
         numbers = [wearers.index(group) if group else None for group in worn]
-        return Wearing(loras, wearers, of_forwards(numbers, len(wearers), device))
+        return Wearing(loras, wearers, OfForwards(len(wearers), numbers, device))
     groups = {} if program is None else dict(enumerate(map(loras.group, step.guided.hooks), 1))
     wearers = {text: group for text, group in groups.items() if group}
     timestep_zero = (
         bool(conds.get("ref_latents")) and conds.get("ref_latents_method") == "index_timestep_zero"
     )
-    places = OfTexts(forward, tuple(wearers), step.guided.owner, device) if wearers else None
+
+    def owner(grid: tuple[int, int] | None) -> Tensor:
+        return (step.guided if grid is None else step.guided.level(forward.picture.level(*grid))).owner
+
+    places = OfTexts(forward, tuple(wearers), owner, device)
     return Wearing(loras, tuple(wearers.values()), places, timestep_zero)
 
 

@@ -47,8 +47,14 @@ class Log:
     def wore(self, wearing: Wearing) -> None:
         """Count what tokens wore in a forward."""
         self.layers = max(self.layers, len(wearing.layers - wearing.left_out))
-        if wearing.left_out:
-            first, *more = sorted(wearing.left_out)
+        moved = getattr(wearing.places, "moved", set())
+        if moved:
+            self.warn(
+                f"regions' LoRAs are left out in {len(moved)} layers ({min(moved)}, for one), whose tokens another node "
+                f"rearranges, as HyperTile and Token Merging do"
+            )
+        if blind := sorted(wearing.left_out - moved):
+            first, *more = blind
             self.warn(
                 f"regions' LoRAs change layers in which no token is a region's own, as those of the time and the pooled "
                 f"text; these are left out ({first}{f' and {len(more)} more' if more else ''})"

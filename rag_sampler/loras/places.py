@@ -2,61 +2,116 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..networks.network import IMAGE, REFINED, TEXT
+from ..networks.network import CROSS, IMAGE, REFINED, TEXT
 from ..networks.states import Forward
 
+Grid = tuple[int, int]
 
-def of_forwards(numbers: list[int | None], wearers: int, device) -> Callable[[str], Tensor]:
-    """A batch of forwards each of which wears one of so many groups of LoRAs, or none, in all of its tokens."""
-    worn = torch.zeros(wearers, len(numbers), 1, dtype=torch.bool, device=device)
-    for forward, number in enumerate(numbers):
-        if number is not None:
-            worn[number, forward] = True
-    return lambda layer: worn
+
+class Places(Protocol):
+    """Which tokens wear which of several groups of LoRAs."""
+
+    def worn(self, layer: str, x: Tensor, output: Tensor) -> Tensor | None:
+        """bool [groups, forwards or 1, tokens or 1], for a layer's input and output; None where it sees no token that
+        wears any."""
+
+    def watches(self, network: nn.Module, layers: set[str]) -> Iterator[tuple[nn.Module, Callable]]:
+        """Modules and forward hooks that it needs to know the places in these layers."""
+
+
+@dataclass(frozen=True, eq=False)
+class OfForwards:
+    """A batch of forwards each of which wears one of so many groups, by its number, or none, in all of its tokens."""
+
+    groups: int
+    numbers: list[int | None]
+    device: object
+
+    def __post_init__(self) -> None:
+        worn = torch.zeros(self.groups, len(self.numbers), 1, dtype=torch.bool)
+        for forward, number in enumerate(self.numbers):
+            if number is not None:
+                worn[number, forward] = True
+        object.__setattr__(self, "all", worn.to(self.device))
+
+    def worn(self, layer: str, x: Tensor, output: Tensor) -> Tensor:
+        return self.all
+
+    def watches(self, network: nn.Module, layers: set[str]) -> Iterator:
+        return iter(())
 
 
 @dataclass(eq=False)
 class OfTexts:
     """The forward of a program, in which texts wear LoRAs, and with each the image tokens of its region.
 
-    texts: numbers of the texts, one for each wearer. owner: of each image token the number of its region's text.
+    texts: numbers of the texts, one for each group. owner(grid): of each image token the number of its region's text; on
+    the level that has these rows and columns, where a network has levels. grid: of the level that is run.
+    moved: layers whose tokens another node has put elsewhere.
     """
 
     forward: Forward
     texts: tuple[int, ...]
-    owner: Tensor
+    owner: Callable[[Grid | None], Tensor]
     device: object
-    made: dict[str | int | None, Tensor | None] = field(default_factory=dict)
+    grid: Grid | None = None
+    made: dict[object, Tensor] = field(default_factory=dict)
+    moved: set[str] = field(default_factory=set)
 
-    def __call__(self, layer: str) -> Tensor | None:
-        kind = self.forward.network.sees(layer)
-        if kind == REFINED:
-            return self._of_text(self.forward.refining)
-        if kind not in self.made:
-            self.made[kind] = None if kind is None else self._of(kind).to(self.device)[:, None]
-        return self.made[kind]
+    def worn(self, layer: str, x: Tensor, output: Tensor) -> Tensor | None:
+        network, place = self.forward.network, self.forward.network.sees(layer)
+        if place is None or (place == REFINED and self.forward.refining is None):
+            return None
+        if place == REFINED:
+            place = self.forward.refining
+        elif place == IMAGE and network.family.kind == CROSS:
+            place = tuple(output.shape[-2:]) if output.ndim == 4 else self.grid
+        if place not in self.made:
+            self.made[place] = self._of(place).to(self.device)[:, None]
+        found = self.made[place]
+        if x.ndim == 3 and not self._fits(x.shape[1], found.shape[2]):
+            self.moved.add(layer)
+            return None
+        return found
 
-    def _of_text(self, refining: int | None) -> Tensor | None:
-        if refining is None:
-            return None  # all texts in one, which nothing reads
-        if refining not in self.made:
-            mine = torch.tensor([text == refining for text in self.texts], device=self.device)
-            self.made[refining] = mine[:, None, None]
-        return self.made[refining]
+    def watches(self, network: nn.Module, layers: set[str]) -> Iterator[tuple[nn.Module, Callable]]:
+        """What the parts of a UNet begin with, which sees its rows and columns before they are tokens."""
 
-    def _of(self, kind: str) -> Tensor:
-        """bool [wearers, tokens]"""
+        def note(module: nn.Module, args: tuple, output: Tensor) -> None:
+            self.grid = tuple(output.shape[-2:])
+
+        found = (re.match(r"(.+)\.(emb_layers|transformer_blocks|proj_)", layer) for layer in layers)
+        for part, first in {match.group(1, 2) for match in found if match}:
+            if self.forward.network.family.kind == CROSS:
+                yield (
+                    network.get_submodule(f"{part}.{'in_layers' if first == 'emb_layers' else 'norm'}"),
+                    note,
+                )
+
+    def _fits(self, tokens: int, expected: int) -> bool:
+        """A row for all tokens, one for each, or for each but those that pad the picture later."""
+        return tokens <= 2 or expected in (1, tokens) or tokens == self.forward.picture.tokens
+
+    def _of(self, place: str | int | Grid) -> Tensor:
+        """bool [groups, tokens]"""
         program, number = self.forward.program, torch.tensor(self.texts)[:, None]
+        if isinstance(place, int):
+            return number == place
+        if isinstance(place, tuple):
+            return self.owner(place) == number
         text = torch.arange(len(program.texts)).repeat_interleave(torch.tensor(program.texts))
         image = torch.zeros(program.image, dtype=torch.long)
-        image[: len(self.owner)] = self.owner
-        streams = {TEXT: [text], IMAGE: [image]}.get(kind)
+        owner = self.owner(None) if program.image else image
+        image[: len(owner)] = owner
+        streams = {TEXT: [text], IMAGE: [image]}.get(place)
         if streams is None:
-            streams = [text, image, *[image] * program.sequence(kind).forked]
+            streams = [text, image, *[image] * program.sequence(place).forked]
         return torch.cat(streams) == number

@@ -6,7 +6,7 @@ They are added by forward hooks of the layers, which are there for the length of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from .effective import Worn, effective
+from .places import Places
 from .run import Lora, Loras
 
 NARROW = 128
@@ -45,15 +46,14 @@ def eagerly(worn: bool) -> AbstractContextManager:
 class Wearing:
     """The LoRAs of one forward.
 
-    wearers: LoRAs that tokens wear together. worn(layer): which tokens of a layer wear those of each, bool [wearers,
-    forwards or 1, tokens or 1]; None where the layer sees no token that does.
+    wearers: groups of LoRAs that tokens wear together. places: which tokens wear which.
     timestep_zero: whether reference tokens are modulated apart from the others, so that no row for each token has a place.
     cost: multiplications so far. left_out: layers that could not be changed.
     """
 
     loras: Loras
     wearers: tuple[tuple[Lora, ...], ...]
-    worn: Callable[[str], Tensor | None]
+    places: Places | None
     timestep_zero: bool = False
     cost: float = 0.0
     left_out: set[str] = field(default_factory=set)
@@ -72,8 +72,9 @@ class Wearing:
             return
         handles = []
         try:
-            for name in self.layers:
-                handles.append(network.get_submodule(name).register_forward_hook(_Hook.of(self, name)))
+            ours = ((network.get_submodule(name), _Hook.of(self, name)) for name in self.layers)
+            for module, hook in (*self.places.watches(network, self.layers), *ours):
+                handles.append(module.register_forward_hook(hook))
             yield
         finally:
             for handle in handles:
@@ -96,12 +97,15 @@ class _Hook:
         return cls(wearing, name, tuple(map(patches, wearing.wearers)))
 
     def __call__(self, module: nn.Module, args: tuple, output: Tensor) -> Tensor:
-        wearing, worn = self.wearing, self.wearing.worn(self.name)
-        x, out = _by_token(args[0]).to(output), _by_token(output)
-        modulates = worn is not None and x.shape[1] <= 2 and x.shape[1] < worn.shape[2]
-        if worn is None or (modulates and wearing.timestep_zero):
+        wearing, x = self.wearing, args[0].to(output)
+        worn = wearing.places.worn(self.name, x, output)
+        tokens = x.shape[1] if x.ndim > 2 else 1
+        if worn is None or (wearing.timestep_zero and tokens <= 2 and tokens < worn.shape[2]):
             wearing.left_out.add(self.name)
             return output
+        if isinstance(module, nn.Conv2d):
+            return self._on_pixels(worn, x, output)
+        x, out = _by_token(x), _by_token(output)
         all_patches = tuple(dict.fromkeys(pair for patches in self.patches for pair in patches))
         if all(patch.low for _, patch in all_patches) and _ranks(all_patches) <= NARROW:
             out = self._at_once(all_patches, worn, x, out)
@@ -109,7 +113,19 @@ class _Hook:
             out = self._one_by_one(module, worn, x, out)
         if out.shape[1] == output.shape[:-1].numel() // len(out):
             return out.view(output.shape)
+        if ".emb_layers" in self.name:  # of a UNet, which adds it to the channels of pictures
+            return out.mT.unflatten(2, wearing.places.grid)
         return out.as_subclass(PerToken) if output.ndim == 2 else out
+
+    def _on_pixels(self, worn: Tensor, x: Tensor, out: Tensor) -> Tensor:
+        for number, patches in enumerate(self.patches):
+            where = _fitting(worn[number][..., None], x.flatten(2).mT)
+            grid = out.shape[-2:] if where.shape[1] > 1 else (1, 1)
+            for lora, patch in patches:
+                added = self.wearing.loras.place(patch, out)(x)
+                out = out + added * (lora.strength * where.unflatten(1, grid).movedim(-1, 1))
+                self.wearing.cost += len(x) * out.shape[-2:].numel() * patch.addition.cost
+        return out
 
     def _at_once(self, patches: Worn, worn: Tensor, x: Tensor, out: Tensor) -> Tensor:
         """All of them as one LoRA of many ranks, of which each token takes those that it wears."""

@@ -12,7 +12,7 @@ from functools import partial
 import torch
 
 from .flux import DOUBLE, install, run_block
-from .network import Family, Network
+from .network import IMAGE, TEXT, Family, Network
 from .states import FORWARD, Forward
 
 
@@ -42,4 +42,8 @@ SD3 = Family(
     install=_install,
     again=lambda module: sum(block.x_block.x_block_self_attn for block in module.joint_blocks),
     kept=_kept,
+    layers=(
+        (r"context_embedder|joint_blocks\.\d+\.context_block", TEXT),
+        (r"x_embedder|joint_blocks|final_layer", IMAGE),
+    ),
 )

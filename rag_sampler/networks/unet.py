@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from torch import nn
 
-from .network import CROSS, Family
+from .network import CROSS, IMAGE, TEXT, Family
 
 
 def _readers(blocks: nn.Module | None) -> int:
@@ -27,5 +27,6 @@ SD = Family(
     kind=CROSS,
     count=_readers,
     width=lambda module: 0,
+    layers=((r".*\.attn2\.to_[kv]", TEXT), (r"input_blocks|middle_block|output_blocks|out\.", IMAGE)),
 )
 SDXL = replace(SD, name="SDXL", classes=("SDXL",), sized=True)

@@ -33,6 +33,12 @@ def prime_from(least: int) -> int:
     return number
 
 
+def padded(texts: tuple[int, ...]) -> tuple[int, ...]:
+    """Token counts of texts with that of the padding behind them."""
+    total = sum(texts)
+    return (*texts, prime_from(total) - total)
+
+
 @dataclass(eq=False)
 class CrossProgram(Program):
     """A method's reads on all levels of a network. A level, by its rows and columns, is what a kind of block is elsewhere.
@@ -51,8 +57,7 @@ class CrossProgram(Program):
                 made[level] = crossed(reads(*level))
             return made[level]
 
-        total = sum(texts)
-        return cls((*texts, prime_from(total) - total), 0, of_level)
+        return cls(padded(texts), 0, of_level)
 
     def sequence(self, kind: tuple[int, int]) -> Sequence:
         rows, columns = kind

@@ -6,7 +6,7 @@ from functools import partial
 
 import torch
 
-from .reads import Program, run_reads
+from .reads import Program
 
 OVERRIDE = "optimized_attention_override"
 """ComfyUI's slot for an attention function in transformer_options."""
@@ -53,16 +53,10 @@ def attention_override(
     if program is not None:
         if program.turn is not None:
             q, k = program.turn(q), program.turn(k)
-        kind, number = program.place(transformer_options)
-        sequence, lengths = program.sequence(kind), (q.shape[-2], k.shape[-2])
-        if lengths == sequence.lengths:
-            program.hits += 1
-            reads = program.reads(kind, number)
-            out = run_reads(attend, *map(by_head, (q, k, v)), sequence, reads, mask)
+        compute = program.computes((q.shape[-2], k.shape[-2]), transformer_options)
+        if compute is not None:
+            out = compute(attend, *map(by_head, (q, k, v)), mask)
             return out if skip_output_reshape else out.transpose(1, 2).flatten(2)
-        # what refines texts or the picture before the blocks has no number
-        if number is not None and program.is_stray(lengths, sequence.lengths):
-            program.strays.add((lengths, sequence.lengths))
     return call(q, k, v, heads, mask=mask, skip_reshape=skip_reshape, skip_output_reshape=skip_output_reshape)
 
 

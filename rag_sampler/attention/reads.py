@@ -153,6 +153,24 @@ class Program:
         attend to each other alone are not."""
         return lengths != (self.image, self.image)
 
+    def computes(self, lengths: tuple[int, int], options: dict) -> Callable[..., Tensor] | None:
+        """What computes a call of attention with so many queries and keys and these transformer_options, a function of (attend,
+        q, k, v, mask) as run_reads has them; None where that is not this program's."""
+        kind, number = self.place(options)
+        sequence = self.sequence(kind)
+        if lengths == sequence.lengths:
+            self.hits += 1
+            reads = self.reads(kind, number)
+            return lambda attend, q, k, v, mask: run_reads(attend, q, k, v, sequence, reads, mask)
+        # what refines texts or the picture before the blocks has no number
+        if number is not None and self.is_stray(lengths, sequence.lengths):
+            self.strays.add((lengths, sequence.lengths))
+        return None
+
+    def lacks(self, blocks: int) -> str:
+        """What a user should know of calls that it did not compute in a forward of so many blocks, but for its hits."""
+        return ""
+
 
 def run_reads(
     attend: Callable[..., Tensor],

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
-from ..attention.levels import CrossProgram
 from ..attention.override import install_override
-from ..attention.reads import Program, Read
+from ..attention.reads import Program
 from ..loras.places import OfForwards, OfTexts
 from ..loras.wearing import Wearing
 from ..methods.spec import Guided
@@ -47,7 +45,8 @@ def apply_model(
         lengths = (text, *map(network.text_length, texts))
         queries = x.device, executor.class_obj.get_dtype_inference()
         if network.family.kind == CROSS:
-            program = _on_levels(step.guided, picture, lengths, *queries)
+            timestep = float(executor.class_obj.model_sampling.timestep(t)[0])
+            program = step.guided.on_levels(picture, lengths, timestep, *queries)
         else:
             fork = _fork(step, bool(forward.paste), kwargs)
             program = step.guided.program(text, lengths[1:], references, fork, *queries)
@@ -115,20 +114,11 @@ def _chunks(step: Step, options: dict, picture) -> tuple:
     return tuple(step.chunk(branch, entry, picture) for branch, entry in chunks)
 
 
-def _on_levels(guided: Guided, picture: Picture, texts: tuple[int, ...], device, dtype) -> Program:
-    """The reads of a method in cross-attention."""
-
-    def reads(rows: int, columns: int) -> tuple[Read, ...]:
-        level = guided.level(picture.level(rows, columns))
-        return level.program(texts[0], texts[1:], 0, None, device, dtype).reads("", 0)
-
-    return CrossProgram.of(texts, reads)
-
-
 def _context(program: Program, texts: list[Tensor]) -> Tensor:
-    """All texts of a program's sequence, one behind the other, and its padding [B, text, C]."""
+    """All texts of a program's sequence, one behind the other, and its padding [B, text, C]: the last token again, which
+    does least harm where a node's own attention reads it."""
     context = torch.cat(texts, 1)
-    return pad(context, (0, 0, 0, sum(program.texts) - context.shape[1]))
+    return torch.cat((context, context[:, -1:].expand(-1, sum(program.texts) - context.shape[1], -1)), 1)
 
 
 def _fork(step: Step, pasted: bool, conds: dict) -> str | None:
@@ -191,6 +181,8 @@ def _check_hits(step: Step, program: Program) -> None:
             f"only {program.hits} of {expected} blocks were guided by {guided.spec.method}; a cache or a "
             f"guidance that skips blocks may be at work, or a node with attention of its own, as some IP-Adapters have"
         )
+    if lacks := program.lacks(expected):
+        log.warn(f"{guided.spec.method} {lacks}")
     log.hits[guided] = max(log.hits[guided], program.hits)
 
 

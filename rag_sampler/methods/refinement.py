@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from ..attention.levels import CrossProgram
 from ..attention.reads import FORK, IMAGE, Part, Program, Query, Read, own
 from ..networks.network import CROSS, JOINT
 from ..picture import Picture
@@ -166,7 +167,16 @@ class Refined(OnLive):
         differ = min(self.spec.deltas) < 1 or (pasted and not self.unread)
         return self.spec.two_streams and differ
 
-    def level(self, picture: Picture) -> Refined:
+    def on_levels(
+        self, picture: Picture, texts: tuple[int, ...], timestep: float, device, dtype
+    ) -> CrossProgram:
+        def reads(rows: int, columns: int) -> tuple[Read, ...]:
+            level = self._level(picture.level(rows, columns))
+            return level.program(texts[0], texts[1:], 0, None, device, dtype).reads("", 0)
+
+        return CrossProgram.of(texts, reads)
+
+    def _level(self, picture: Picture) -> Refined:
         """The same on one level of a network, which the picture is as the level sees it."""
         if picture not in self.levels:
             tokens = level_tokens(tuple(one.region for one in self.regions), picture)

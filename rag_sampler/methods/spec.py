@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
 
+from ..attention.levels import CrossProgram
 from ..attention.reads import Program
 from ..loras.run import Loras
 from ..networks.network import Network
@@ -67,6 +68,10 @@ class Spec:
         """What a user should know of the settings; patches: those of the MODEL's transformer_options."""
         yield from ()
 
+    def on_prompt(self, entries: list[dict]) -> Iterator[str]:
+        """What a user should know of the base prompt of a run; entries: of a guider, before ComfyUI encodes them."""
+        yield from ()
+
     def lay_out(self, setting: Setting) -> Layer:
         """What it comes to in one run. Raises LayoutError for a region that has no place in the picture."""
         return Layer(self)
@@ -85,7 +90,6 @@ class Guided(Protocol):
     owner: of each image token the number of the text, from 1, whose region it lies in, or 0.
     hooks: of each text the LoRA hooks that it and its region wear, or None.
     unread: whether nothing reads the states that are pasted into blocks that can carry a second image stream.
-    level(picture): the same on one level of a network; of a method that is defined for cross-attention.
     """
 
     spec: Spec
@@ -108,6 +112,14 @@ class Guided(Protocol):
         base, texts: tokens of the base prompt's text and of its own; references: tokens of reference pictures after
         the picture's; fork: the kind of block that carries the second image stream, or None; device, dtype: of the
         network's queries.
+        """
+
+    def on_levels(
+        self, picture: Picture, texts: tuple[int, ...], timestep: float, device, dtype
+    ) -> CrossProgram:
+        """As program, of a method that is defined for cross-attention.
+
+        texts: tokens of the base prompt's text and of its own; timestep: the network's, 1000 in noise and 0 without.
         """
 
 

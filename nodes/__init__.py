@@ -7,6 +7,7 @@ from comfy_api.latest import ComfyExtension
 
 from .canvas import RAGRegionCanvas
 from .demo import RAGDemoCLIPLoader
+from .dense_diffusion import RAGDenseDiffusion
 from .layout import RAGLayoutPreview, RAGRegionsToMask
 from .patches import (
     RAGHardBinding,
@@ -38,6 +39,7 @@ class RAGExtension(ComfyExtension):
             RAGSoftRefinementAttention,
             RAGRegionalPrompting,
             RAGRPGRegionalDiffusion,
+            RAGDenseDiffusion,
             RAGHardBindingSampler,
             RAGRepaint,
             RAGLayoutPreview,

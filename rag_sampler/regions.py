@@ -67,6 +67,11 @@ def guided_tokens(regions: tuple[Region, ...], picture: Picture) -> tuple[TokenR
     return _rasterised(regions, picture, lambda shape: shape.guided_tokens(picture))
 
 
+def sampled_tokens(regions: tuple[Region, ...], picture: Picture) -> tuple[TokenRegion, ...]:
+    """As guided_tokens, but that a mask is read at one place in each token, its top left."""
+    return _rasterised(regions, picture, lambda shape: shape.guided_tokens(picture), _sampled)
+
+
 def level_tokens(regions: tuple[Region, ...], level: Picture) -> tuple[TokenRegion, ...]:
     """As guided_tokens, on a level of a network: a region may have no token there."""
     return tuple(_tokens(region.shape, level, lambda shape: shape.guided_tokens(level)) for region in regions)
@@ -116,10 +121,31 @@ def bounding_box(tokens: Tensor) -> TokenBox:
     return TokenBox(int(ys[0]), int(ys[-1]) + 1, int(xs[0]), int(xs[-1]) + 1)
 
 
+def _covered(mask: Mask, picture: Picture) -> Tensor:
+    """The tokens, bool [rows, columns], over which a mask's mean is above one half."""
+    import torch.nn.functional as F
+
+    whole = picture.in_pixels
+    size = (whole.height, whole.width)
+    fitted = F.interpolate(mask.pixels[None, None].float(), size=size, mode="nearest-exact")
+    return F.avg_pool2d(fitted, whole.patch, ceil_mode=True)[0, 0] > 0.5
+
+
+def _sampled(mask: Mask, picture: Picture) -> Tensor:
+    """The tokens, bool [rows, columns], at whose top left a mask is above one half."""
+    import torch.nn.functional as F
+
+    size = (picture.rows, picture.columns)
+    return F.interpolate(mask.pixels[None, None].float(), size=size, mode="nearest")[0, 0] > 0.5
+
+
 def _rasterised(
-    regions: tuple[Region, ...], picture: Picture, place: Callable[[Box | Cell], TokenBox]
+    regions: tuple[Region, ...],
+    picture: Picture,
+    place: Callable[[Box | Cell], TokenBox],
+    inside: Callable[[Mask, Picture], Tensor] = _covered,
 ) -> tuple[TokenRegion, ...]:
-    found = tuple(_tokens(region.shape, picture, place) for region in regions)
+    found = tuple(_tokens(region.shape, picture, place, inside) for region in regions)
     for number, (region, tokens) in enumerate(zip(regions, found, strict=True), 1):
         if tokens.box.area == 0:
             raise LayoutError(_too_small(region.shape, picture, describe(number, regions)))
@@ -127,17 +153,14 @@ def _rasterised(
 
 
 def _tokens(
-    shape: Box | Cell | Mask, picture: Picture, place: Callable[[Box | Cell], TokenBox]
+    shape: Box | Cell | Mask,
+    picture: Picture,
+    place: Callable[[Box | Cell], TokenBox],
+    inside: Callable[[Mask, Picture], Tensor] = _covered,
 ) -> TokenRegion:
-    """A token belongs to a mask whose mean over the token is above one half."""
-    import torch.nn.functional as F
-
     if not isinstance(shape, Mask):
         return TokenRegion(place(shape))
-    whole = picture.in_pixels
-    size = (whole.height, whole.width)
-    fitted = F.interpolate(shape.pixels[None, None].float(), size=size, mode="nearest-exact")
-    own = F.avg_pool2d(fitted, whole.patch, ceil_mode=True)[0, 0] > 0.5
+    own = inside(shape, picture)
     if not own.any():
         return TokenRegion(TokenBox(0, 0, 0, 0))
     box = bounding_box(own)

@@ -51,6 +51,7 @@ ENCODERS: dict[str, Callable[[], tuple]] = {
         te.sd3_clip.sd3_clip(t5=False), te.sd3_clip.SD3Tokenizer, clip("clip_l", 16) | clip("clip_g", 16)
     ),
     "SD1.5": lambda: (sd1_clip.SD1ClipModel, sd1_clip.SD1Tokenizer, clip("clip_l", TEXT)),
+    "SD2": lambda: (te.sd2_clip.SD2ClipModel, te.sd2_clip.SD2Tokenizer, clip("clip_h", TEXT)),
     "SDXL": lambda: (sdxl_clip.SDXLClipModel, sdxl_clip.SDXLTokenizer, clip("clip_l", 8) | clip("clip_g", 16)),
 }  # fmt: skip
 """Class, tokenizer and sizes of the encoder for each network of tests/families.py. FLUX.2 and Krea 2 join the states

@@ -47,6 +47,7 @@ def test_node_ids():
         "RAGSoftRefinementAttention",
         "RAGRegionalPrompting",
         "RAGRPGRegionalDiffusion",
+        "RAGDenseDiffusion",
         "RAGHardBindingSampler",
         "RAGRepaint",
         "RAGLayoutPreview",

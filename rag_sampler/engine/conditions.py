@@ -14,12 +14,17 @@ from ..regions import describe
 from .plan import Plan
 
 TEXTS = "rag_texts"
-"""The model condition that brings the regional texts to APPLY_MODEL."""
+"""The model condition that brings the regional texts, be it none, to APPLY_MODEL: what has it is to be guided."""
+
+
+def base_role(conds: dict[str, list]) -> str:
+    """Which of a guider's prompts is the base prompt."""
+    return "positive" if "positive" in conds else next(iter(conds))
 
 
 def add_regions(model, conds: dict[str, list], plan: Plan) -> dict[str, list]:
     """The guider's conditions with the entries of bound regions and the texts of attention methods."""
-    role = "positive" if "positive" in conds else next(iter(conds))
+    role = base_role(conds)
     if role != "positive" and len(conds) > 1:
         raise ValueError(
             f"RAG: this guider has the prompts {', '.join(conds)} and none called positive, so that it is open which "
@@ -38,8 +43,8 @@ def add_regions(model, conds: dict[str, list], plan: Plan) -> dict[str, list]:
         for entry in (entry for branch in conds.values() for entry in branch):
             region.controls.of(entry.get("control"))  # cut before ComfyUI prepares them
         entries += region.entries(base)
-    texts = [text for guided in plan.guided for text in guided.texts]
-    if texts:
+    if plan.guided:
+        texts = [text for guided in plan.guided for text in guided.texts]
         positive = [{**c, "model_conds": {**c["model_conds"], TEXTS: CONDList(texts)}} for c in positive]
     return {**conds, role: [*positive, *entries]}
 

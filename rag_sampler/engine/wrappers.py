@@ -23,7 +23,7 @@ from ..methods import lora_hooks
 from ..methods.spec import Spec
 from ..picture import check_latent
 from ..schedule import Schedule
-from .conditions import add_original, add_regions
+from .conditions import add_original, add_regions, base_role
 from .evaluation import Run, evaluate_run
 from .forward import apply_model, no_effect
 from .log import Log
@@ -88,6 +88,9 @@ def _outer_sample(executor, noise, latent_image, sampler, sigmas, *args, **kwarg
     for message in (message for layer in plan.layers for message in layer.advice):
         log.warn(message)
     conds, original = add_regions(model, guider.conds, plan), None
+    for spec in specs:
+        for message in spec.on_prompt(guider.conds[base_role(guider.conds)]):
+            log.warn(message)
     if plan.replay is not None:
         trajectory = plan.replay.trajectory
         original = make_plan(model, trajectory.specs, noise, Schedule(trajectory.sigmas, sampling))

@@ -40,6 +40,10 @@ class AttentionMethod(Spec):
     start_percent: float
     end_percent: float
 
+    def rasterised(self, picture: Picture) -> tuple[tuple[TokenRegion, ...], Picture]:
+        """Its regions' tokens, and the picture as these tokens see it."""
+        return guided_tokens(self.regions, picture), picture
+
     def on_layout(self, tokens: tuple[TokenRegion, ...], picture: Picture) -> Iterator[str]:
         """What a user should know of the regions once they lie on the picture's tokens."""
         yield from ()
@@ -83,24 +87,29 @@ class AttentionMethod(Spec):
         return lora_hooks.of_regions(self.regions, self.node)
 
     def check(self, model) -> None:
+        self.check_family(model)
+        lora_hooks.check_worn(model, self.regions, self.method)
+
+    @classmethod
+    def check_family(cls, model) -> None:
+        """Raise ValueError where the MODEL's family has no such method."""
         network, name = networks.of(model), networks.name_of(model)
         if network is None:
-            supported = (family.name for family in networks.FAMILIES if family.kind in self.kinds)
+            supported = (family.name for family in networks.FAMILIES if family.kind in cls.kinds)
             raise ValueError(
-                f"this model is of the family {name}, for which {self.method} has no adapter; supported: "
+                f"this model is of the family {name}, for which {cls.method} has no adapter; supported: "
                 f"{'; '.join(supported)}. Hard Binding works with every image model"
             )
-        if network.family.kind not in self.kinds:
+        if network.family.kind not in cls.kinds:
             raise ValueError(
-                f"{self.method} lets texts and image tokens attend to each other, and on this model, of the family "
+                f"{cls.method} lets texts and image tokens attend to each other, and on this model, of the family "
                 f"{name}, image tokens only read texts (cross-attention); use RPG Regional Diffusion or Soft Refinement "
                 f"Attention"
             )
-        lora_hooks.check_worn(model, self.regions, self.method)
 
     def lay_out(self, setting: Setting) -> Layer:
         """A region whose text has a time range is there in that alone."""
-        picture, tokens = setting.picture, guided_tokens(self.regions, setting.picture)
+        tokens, picture = self.rasterised(setting.picture)
         told = [
             *advice.on_tokens(self.node, self.regions, tokens, picture),
             *self.on_layout(tokens, picture),

@@ -280,6 +280,27 @@ def test_without_weight_it_is_the_plain_run_of_positive_and_says_so(sd15, caplog
     assert "cross_strength 0 and self_strength 0; of attention it changes nothing" in caplog.text
 
 
+@pytest.mark.parametrize(("start", "denoise", "told"), [(0.0, 1.0, 0), (0.7, 1.0, 1), (0.0, 0.3, 1)])
+def test_a_run_in_which_it_hardly_moves_anything_is_told(sd15, caplog, start, denoise, told):
+    model, clip = sd15
+    patched, positive = dense(sd15, layout(clip), settings=(2.0, 2.0, 1.0, start, 1.0))
+    sigmas = schedule(model, int(10 / denoise))[-11:]
+    run(basic_guider(patched, positive), noise_for(), sigmas)
+    assert caplog.text.count("fade with the fifth power of the model's timestep") == told
+
+
+def test_an_attention_function_of_another_node_is_told(sd15, caplog):
+    model, clip = sd15
+    changed = model.clone()
+    changed.model_options["transformer_options"]["optimized_attention_override"] = lambda f, *a, **k: f(
+        *a, **k
+    )
+    patched, positive = dense((changed, clip), layout(clip))
+    found = sampled(patched, clip, positive, noise_for())
+    assert_equal(found, sampled(dense(sd15, layout(clip))[0], clip, positive, noise_for()))
+    assert caplog.text.count("another node's attention function has no effect while it works") == 1
+
+
 def test_the_log_tells_segments_and_blocks(sd15, caplog):
     model, clip = sd15
     patched, positive = dense(sd15, layout(clip, (1.0, 0.5, 1.0)))

@@ -8,7 +8,7 @@ queries of some parts on the keys of some parts. No mask is ever made.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as List
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -167,9 +167,9 @@ class Program:
             self.strays.add((lengths, sequence.lengths))
         return None
 
-    def lacks(self, blocks: int) -> str:
-        """What a user should know of calls that it did not compute in a forward of so many blocks, but for its hits."""
-        return ""
+    def lacks(self, blocks: int) -> Iterator[str]:
+        """What a user should know of a forward of so many blocks, besides how many it reached."""
+        yield from ()
 
 
 def run_reads(

@@ -3,13 +3,14 @@ UNets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from .levels import CrossProgram, padded
+from .override import PREVIOUS
 
 BLOCK = 256
 """Queries whose scores are in memory at a time."""
@@ -69,7 +70,8 @@ class ScoreProgram(CrossProgram):
     """What moves all scores of one forward.
 
     moves(rows, columns): on one level those of cross-attention and those of self-attention, or None where these stay.
-    own: calls of self-attention so far that it computed; left: whether it left any because nothing moves there.
+    own: calls of self-attention so far that it computed; left: whether it left any because nothing moves there; chained:
+    whether there was another override.
     """
 
     moves: Callable[[int, int], tuple[Move, Move | None]]
@@ -81,9 +83,10 @@ class ScoreProgram(CrossProgram):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.own, self.left = 0, False
+        self.own, self.left, self.chained = 0, False, False
 
     def computes(self, lengths: tuple[int, int], options: dict) -> Callable[..., Tensor] | None:
+        self.chained = options.get(PREVIOUS) is not None
         level, _ = self.place(options)
         cross, own = self.moves(*level)
         expected = self.sequence(level).lengths
@@ -98,10 +101,11 @@ class ScoreProgram(CrossProgram):
             return own
         return None
 
-    def lacks(self, blocks: int) -> str:
-        if not self.hits or self.left or self.own == blocks:
-            return ""
-        return (
-            f"moved the self-attention of only {self.own} of {blocks} blocks: another node changes its tokens or puts its "
-            f"own in place, as HyperTile, ToMe, Perturbed- and Self-Attention Guidance do"
-        )
+    def lacks(self, blocks: int) -> Iterator[str]:
+        if self.hits and not self.left and self.own < blocks:
+            yield (
+                f"moved the self-attention of only {self.own} of {blocks} blocks: another node changes its tokens or puts "
+                f"its own in place, as HyperTile, ToMe, Perturbed- and Self-Attention Guidance do"
+            )
+        if self.hits and self.chained:
+            yield "computes attention itself: another node's attention function has no effect while it works"

@@ -181,7 +181,7 @@ def _check_hits(step: Step, program: Program) -> None:
             f"only {program.hits} of {expected} blocks were guided by {guided.spec.method}; a cache or a "
             f"guidance that skips blocks may be at work, or a node with attention of its own, as some IP-Adapters have"
         )
-    if lacks := program.lacks(expected):
+    for lacks in program.lacks(expected):
         log.warn(f"{guided.spec.method} {lacks}")
     log.hits[guided] = max(log.hits[guided], program.hits)
 

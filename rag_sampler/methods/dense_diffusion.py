@@ -37,6 +37,9 @@ from .phrases import Caption, with_phrases
 POWER = 5
 """Of the timestep, by which the method fades."""
 
+LEAST = 0.01
+"""Share of the strengths below which a run is told that nothing happens."""
+
 
 @dataclass(frozen=True, eq=False)
 class DenseDiffusion(AttentionMethod):
@@ -112,7 +115,20 @@ class DenseDiffusion(AttentionMethod):
                     f"{self.node}: the caption weights the phrase of {describe(number, self.regions)}, whose own embedding "
                     f"takes its place there: write the weight in the region's text"
                 )
+        if self.changes_anything:
+            yield from self._on_schedule(schedule)
         yield from super().advice(schedule, patches)
+
+    def _on_schedule(self, schedule: Schedule) -> Iterator[str]:
+        window = schedule.between(self.start_percent, self.end_percent)
+        times = [float(schedule.sampling.timestep(s)) for s in schedule.sigmas[:-1] if float(s) in window]
+        most = max(times, default=0.0)
+        if (strongest := (most / 1000) ** POWER) < LEAST:
+            yield (
+                f"{self.node}: in no step of this run do scores move by more than {strongest:.1%} of the strengths, which "
+                f"fade with the fifth power of the model's timestep: from start_percent to end_percent that is "
+                f"{most:.0f} of 1000 at most"
+            )
 
     def on_prompt(self, entries: list[dict]) -> Iterator[str]:
         mine = [text for text, _ in self.caption.conditioning]

@@ -51,11 +51,13 @@ ENCODERS: dict[str, Callable[[], tuple]] = {
         te.sd3_clip.sd3_clip(t5=False), te.sd3_clip.SD3Tokenizer, clip("clip_l", 16) | clip("clip_g", 16)
     ),
     "SD1.5": lambda: (sd1_clip.SD1ClipModel, sd1_clip.SD1Tokenizer, clip("clip_l", TEXT)),
-    "SD2": lambda: (te.sd2_clip.SD2ClipModel, te.sd2_clip.SD2Tokenizer, clip("clip_h", TEXT)),
     "SDXL": lambda: (sdxl_clip.SDXLClipModel, sdxl_clip.SDXLTokenizer, clip("clip_l", 8) | clip("clip_g", 16)),
 }  # fmt: skip
 """Class, tokenizer and sizes of the encoder for each network of tests/families.py. FLUX.2 and Krea 2 join the states
 of several layers; SD3.5 goes without its T5, which is optional and has to be 4096 wide."""
+
+ALIKE = {"SD2": lambda: (te.sd2_clip.SD2ClipModel, te.sd2_clip.SD2Tokenizer, clip("clip_h", TEXT))}
+"""The same for networks that are so like another one that not every test tries both."""
 
 MISTRAL_TOKENIZER = partial(
     sd1_clip.SDTokenizer, embedding_key="mistral3_24b", has_end_token=False, pad_to_max_length=False, pad_token=11,
@@ -66,7 +68,7 @@ GEMMA_VOCABULARY = Path(te.t5.__file__).parent / "t5_pile_tokenizer" / "tokenize
 
 def load(name: str) -> comfy.sd.CLIP:
     """The CLIP of a family, its texts as wide as the family's tiny network reads them."""
-    encoder, tokenizer, sizes = ENCODERS[name]()
+    encoder, tokenizer, sizes = (ENCODERS | ALIKE)[name]()
     vocabularies = {
         "mistral3_24b_tokenizer_class": MISTRAL_TOKENIZER,
         "spiece_model": torch.tensor(list(GEMMA_VOCABULARY.read_bytes()), dtype=torch.uint8),

@@ -64,37 +64,33 @@ def with_phrases(clip, text: str, regions: tuple[Region, ...]) -> Caption:
             )
     # a comma that touched another sign could be one token with it
     text = text if text.strip() else " , ".join(texts)
-    whole, owns = _tokens(clip, text), [_tokens(clip, phrase) for phrase in texts]
-    caption, *phrases = (clip.encode_from_tokens_scheduled(clip.tokenize(part)) for part in (text, *texts))
-    edited, owner, weighted = [entry.clone() for entry, _ in caption], torch.zeros(caption[0][0].shape[1]), []
-    for number, (own, phrase) in enumerate(zip(owns, phrases, strict=True), 1):
+    whole, caption = _encoded(clip, text)
+    edited, owner = [entry.clone() for entry, _ in caption], torch.zeros(caption[0][0].shape[1])
+    phrases, weighted = [], []
+    for number, phrase in enumerate(texts, 1):
+        own, encoded = _encoded(clip, phrase)
+        phrases.append(encoded[0][0])
         for encoder, channels in _channels(clip, list(whole)).items():
-            place = _place(own[encoder], whole[encoder])
-            if place is None:
+            found = _found(own[encoder], whole[encoder])
+            if found is None:
                 raise ValueError(
-                    f"the phrase of {describe(number, regions)}, {texts[number - 1]!r}, is not in the caption {text!r}: "
-                    f"write it there, word for word, or leave the caption empty"
+                    f"the phrase of {describe(number, regions)}, {phrase!r}, is not in the caption {text!r}: write it "
+                    f"there, word for word, or leave the caption empty"
                 )
-            pairs = [
-                (new.place, old.place)
-                for new, old in zip(own[encoder], place, strict=True)
-                if old.place < len(owner) and new.place < phrase[0][0].shape[1]
-            ]
-            new, old = (list(places) for places in zip(*pairs, strict=True)) if pairs else ([], [])
+            old, new = ([token.place for token in tokens] for tokens in (found, own[encoder]))
             owner[old] = number
-            for entry, (embedding, _) in zip(edited, phrase, strict=True):
+            for entry, (embedding, _) in zip(edited, encoded, strict=True):
                 entry[:, old, channels] = embedding[:, new, channels]
-            if [token.weight for token in place] != [token.weight for token in own[encoder]]:
+            if [token.weight for token in found] != [token.weight for token in own[encoder]]:
                 weighted.append(number)
     conditioning = [[entry, options] for entry, (_, options) in zip(edited, caption, strict=True)]
-    found = tuple(phrase[0][0] for phrase in phrases)
-    return Caption(text, conditioning, found, owner, tuple(dict.fromkeys(weighted)))
+    return Caption(text, conditioning, tuple(phrases), owner, tuple(dict.fromkeys(weighted)))
 
 
-def _tokens(clip, text: str) -> dict[str, list[_Token]]:
-    """A text's own tokens for each encoder."""
-    found = clip.tokenize(text, return_word_ids=True)
-    names = list(found) if isinstance(found, dict) else [type(found).__name__]
+def _encoded(clip, text: str) -> tuple[dict[str, list[_Token]], list]:
+    """A text's own tokens for each encoder, and its CONDITIONING."""
+    made = clip.tokenize(text, return_word_ids=True)
+    names = list(made) if isinstance(made, dict) else [type(made).__name__]
     if not set(names) <= set(ENCODERS):
         raise ValueError(
             f"clip is no CLIP of SD1.5, SD2 or SDXL, whose tokens are {', '.join(ENCODERS)}, but makes tokens of "
@@ -105,7 +101,12 @@ def _tokens(clip, text: str) -> dict[str, list[_Token]]:
         """ComfyUI leaves out vectors of another width and pads the chunk at its end."""
         return not torch.is_tensor(value) or value.shape[-1] == _width(clip, name)
 
-    return {name: _own(chunks, partial(is_read, name)) for name, chunks in found.items()}
+    conditioning = clip.encode_from_tokens_scheduled(clip.tokenize(text))
+    length = conditioning[0][0].shape[1]  # of SDXL's encoders the shorter one's
+    own = {name: _own(chunks, partial(is_read, name)) for name, chunks in made.items()}
+    return {
+        name: [token for token in tokens if token.place < length] for name, tokens in own.items()
+    }, conditioning
 
 
 def _own(chunks: Sequence[Sequence[tuple]], is_read: Callable[[int | Tensor], bool]) -> list[_Token]:
@@ -118,7 +119,7 @@ def _own(chunks: Sequence[Sequence[tuple]], is_read: Callable[[int | Tensor], bo
     return found
 
 
-def _place(phrase: list[_Token], caption: list[_Token]) -> list[_Token] | None:
+def _found(phrase: list[_Token], caption: list[_Token]) -> list[_Token] | None:
     """The first place in a caption's tokens where all of a phrase's stand, whatever their weights."""
     if not phrase:
         return None

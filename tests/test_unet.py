@@ -4,6 +4,7 @@ and beside what else changes a UNet."""
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from unittest.mock import patch
@@ -313,6 +314,13 @@ def test_bound_latents_beside_guided_cells(unet, caplog):
     assert torch.equal(found, sampled(other, noise, cfg=3.0))
     assert_differ(found, sampled(bind(unet), noise, cfg=3.0))
     assert "features are not bound: there is no place for them for the family SD" in caplog.text
+
+
+def test_a_cell_needs_no_pooled_text(load):
+    """SDXL is told the base prompt's."""
+    sdxl, noise, regions = load("SDXL"), noise_for(), cells("1, 1")
+    without = tuple(replace(region, conditioning=[[region.conditioning[0][0], {}]]) for region in regions)
+    assert torch.equal(sampled(rpg(sdxl, without), noise), sampled(rpg(sdxl, regions), noise))
 
 
 @pytest.mark.parametrize("said", [{}, {"width": 512, "height": 256, "crop_w": 64}])

@@ -1,4 +1,5 @@
-"""The guider's conditions with those of the regions: what is added to them, once a run, before ComfyUI encodes them."""
+"""The guider's conditions with those of the regions: what is added to them, once a run, before ComfyUI encodes them, and
+what is taken from them, encoded."""
 
 from __future__ import annotations
 
@@ -20,6 +21,9 @@ TEXTS = "rag_texts"
 def base_role(conds: dict[str, list]) -> str:
     """Which of a guider's prompts is the base prompt."""
     return "positive" if "positive" in conds else next(iter(conds))
+
+TEXT = "rag_text"
+"""Key that marks an entry of the positive conditioning as the text of a guided region, there to be encoded alone."""
 
 
 def add_regions(model, conds: dict[str, list], plan: Plan) -> dict[str, list]:
@@ -44,8 +48,12 @@ def add_regions(model, conds: dict[str, list], plan: Plan) -> dict[str, list]:
             region.controls.of(entry.get("control"))  # cut before ComfyUI prepares them
         entries += region.entries(base)
     if plan.guided:
-        texts = [text for guided in plan.guided for text in guided.texts]
-        positive = [{**c, "model_conds": {**c["model_conds"], TEXTS: CONDList(texts)}} for c in positive]
+        positive = [{**c, "model_conds": {**c["model_conds"], TEXTS: CONDList([])}} for c in positive]
+    # no group of hooks and no pooled text of their own is asked of texts
+    shared = {key: base[key] for key in ("hooks", "pooled_output") if key in base}
+    for entry in convert_cond([entry for guided in plan.guided for entry in guided.conditioning]):
+        entry.pop("hooks", None)
+        entries.append({**shared, **entry, TEXT: True})
     return {**conds, role: [*positive, *entries]}
 
 
@@ -58,6 +66,18 @@ def add_original(model, conds: dict[str, list], plan: Plan, trajectory: Trajecto
         ]
         conds = {**conds, role: [*conds.get(role, ()), *marked]}
     return conds
+
+
+def with_texts(entries: list[dict]) -> list[dict]:
+    """A branch's entries without those of guided regions, whose texts, as the model itself makes them of what their
+    encoder says, go with the base prompt's."""
+    texts = CONDList([entry["model_conds"]["c_crossattn"].cond for entry in entries if TEXT in entry])
+
+    def given(entry: dict) -> dict:
+        conds = entry["model_conds"]
+        return {**entry, "model_conds": {**conds, TEXTS: texts}} if TEXTS in conds else entry
+
+    return [given(entry) for entry in entries if TEXT not in entry]
 
 
 def alone(model, entry: dict, picture: Picture, device) -> dict:

@@ -15,7 +15,7 @@ from ..methods.spec import Guided
 from ..networks.states import Recording
 from ..picture import Picture, TokenBox
 from ..regions import owners
-from .conditions import TEXTS, alone
+from .conditions import TEXTS, alone, with_texts
 from .log import Log
 from .plan import Plan
 
@@ -95,12 +95,11 @@ class Run:
 
 def evaluate_run(run: Run, executor, model, conds: list, x, timestep, model_options) -> list:
     """ComfyUI's batch of conditions with the regions of a run: a prediction for each branch."""
+    original, conds = _of_run(conds, recorded=True), _of_run(conds, recorded=False)
     surroundings = ()
     if run.original is not None:
         replay, sigma = run.plan.replay, float(timestep[0])
         recorded = replay.evaluation(run.log.evaluations, sigma).x.to(x)
-        original = [None if c is None else [e for e in c if ORIGINAL in e] for c in conds]
-        conds = [None if c is None else [e for e in c if ORIGINAL not in e] for c in conds]
         everything = frozenset(range(len(conds)))
         unread = _unread(run.plan, sigma, conds) if replay.match_surroundings else everything
         kept = Recording(replay.surroundings, unread, _first(original, sigma))
@@ -207,6 +206,11 @@ class Evaluation:
             return entries
         part, device = self.plan.picture.within(box), self.timestep.device
         return [alone(self.model, entry, part, device) for entry in entries]
+
+
+def _of_run(conds: list, recorded: bool) -> list:
+    """The entries of the recorded run, or of the one beside it."""
+    return [None if c is None else with_texts([e for e in c if (ORIGINAL in e) == recorded]) for c in conds]
 
 
 def _first(conds: list, sigma: float) -> dict[int, object]:

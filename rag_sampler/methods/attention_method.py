@@ -183,6 +183,10 @@ class OnLive:
     copies = 0
 
     @property
+    def conditioning(self) -> list:
+        return [entry for one in self.live for entry in one.region.conditioning]
+
+    @property
     def texts(self) -> tuple[Tensor, ...]:
         return tuple(one.text for one in self.live)
 

@@ -192,6 +192,7 @@ class Segmented:
     masks: Tensor
     levels: dict[tuple[int, int], tuple[Tensor, Tensor]] = field(default_factory=dict)
 
+    conditioning = []
     texts = ()
     text_masks = ()
     copies = 0

@@ -84,7 +84,8 @@ class Spec:
 class Guided(Protocol):
     """An attention method laid out on one run.
 
-    spec: what asked for it. window: where it works. texts: of its regions, [1, T, C] each; lengths may differ.
+    spec: what asked for it. window: where it works.
+    conditioning: of its regions, an entry each. texts: theirs, [1, T, C] each; lengths may differ.
     text_masks: of these texts [1, T], where their conditionings bring them, else None.
     copies: how many copies of the base prompt's text follow them.
     owner: of each image token the number of the text, from 1, whose region it lies in, or 0.
@@ -94,6 +95,7 @@ class Guided(Protocol):
 
     spec: Spec
     window: Window
+    conditioning: list
     texts: tuple[Tensor, ...]
     text_masks: tuple[Tensor | None, ...]
     copies: int

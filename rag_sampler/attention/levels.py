@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Sequence as List
 from dataclasses import dataclass
-from math import isqrt
+from math import isqrt, prod
 
 from .reads import IMAGE, Program, Read, Sequence
+
+Level = tuple[int, int] | None
 
 
 def crossed(reads: List[Read]) -> tuple[Read, ...]:
@@ -41,31 +43,32 @@ def padded(texts: tuple[int, ...]) -> tuple[int, ...]:
 
 @dataclass(eq=False)
 class CrossProgram(Program):
-    """A method's reads on all levels of a network. A level, by its rows and columns, is what a kind of block is elsewhere.
+    """A method's reads on all levels of a network. A level, by its rows and columns, is what a kind of block is elsewhere;
+    None is that of the picture's own tokens, where a network has no other.
 
     The last of the texts is padding that nobody reads. It makes the number of all text tokens a prime, which no level
     has: so the calls on texts are told from those of image tokens on each other.
     """
 
     @classmethod
-    def of(cls, texts: tuple[int, ...], reads: Callable[[int, int], List[Read]]) -> CrossProgram:
-        """texts: token counts of text 0 … text R; reads(rows, columns): a method's on one level."""
-        made: dict[tuple[int, int], tuple[Read, ...]] = {}
+    def of(cls, texts: tuple[int, ...], image: int, reads: Callable[[Level], List[Read]]) -> CrossProgram:
+        """texts: token counts of text 0 … text R; image: of the picture; reads(level): a method's on one level."""
+        made: dict[Level, tuple[Read, ...]] = {}
 
-        def of_level(level: tuple[int, int], number: int) -> tuple[Read, ...]:
+        def of_level(level: Level, number: int) -> tuple[Read, ...]:
             if level not in made:
-                made[level] = crossed(reads(*level))
+                made[level] = crossed(reads(level))
             return made[level]
 
-        return cls(padded(texts), 0, of_level)
+        return cls(padded(texts), image, of_level)
 
-    def sequence(self, kind: tuple[int, int]) -> Sequence:
-        rows, columns = kind
-        return Sequence(self.texts, rows * columns, cross=True)
+    def sequence(self, kind: Level) -> Sequence:
+        return Sequence(self.texts, self.image if kind is None else prod(kind), cross=True)
 
-    def place(self, options: dict) -> tuple[tuple[int, int], int]:
-        rows, columns = options["activations_shape"][2:]
-        return (rows, columns), options["block_index"]
+    def place(self, options: dict) -> tuple[Level, int]:
+        """All blocks of a level are alike."""
+        shape = options.get("activations_shape")
+        return None if shape is None else tuple(shape[2:]), 0
 
     def is_stray(self, lengths: tuple[int, int], expected: tuple[int, int]) -> bool:
         """One on all texts, by other image tokens than the level has."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ..attention.levels import CrossProgram
+from ..attention.levels import CrossProgram, Level
 from ..attention.reads import FORK, IMAGE, Part, Program, Query, Read, own
 from ..networks.network import CROSS, JOINT
 from ..picture import Picture
@@ -170,11 +170,11 @@ class Refined(OnLive):
     def on_levels(
         self, picture: Picture, texts: tuple[int, ...], timestep: float, device, dtype
     ) -> CrossProgram:
-        def reads(rows: int, columns: int) -> tuple[Read, ...]:
-            level = self._level(picture.level(rows, columns))
-            return level.program(texts[0], texts[1:], 0, None, device, dtype).reads("", 0)
+        def reads(level: Level) -> tuple[Read, ...]:
+            laid = self if level is None else self._level(picture.level(*level))
+            return laid.program(texts[0], texts[1:], 0, None, device, dtype).reads("", 0)
 
-        return CrossProgram.of(texts, reads)
+        return CrossProgram.of(texts, picture.length, reads)
 
     def _level(self, picture: Picture) -> Refined:
         """The same on one level of a network, which the picture is as the level sees it."""

@@ -93,7 +93,7 @@ class Pasted:
             length = high * wide + -(high * wide) % self.multiple
 
             def seen(module, inputs, output):
-                parts = output if isinstance(output, tuple) else (output[:, -length:],)
+                parts = output if isinstance(output, tuple) else (output.flatten(1, -2)[:, -length:],)
                 image = next(part for part in reversed(parts) if part is not None and part.shape[1] == length)
                 see(image[:, : high * wide].unflatten(1, (high, wide)))
 

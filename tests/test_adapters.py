@@ -247,10 +247,10 @@ LAYERS = {
 """A layer that a LoRA changes."""
 
 
-def lora(name: str, network, folder) -> str:
+def lora(name: str, network, folder, layer: str) -> str:
     """The name of a LoRA file as core's nodes find it."""
-    key, generator = f"diffusion_model.{LAYERS[name]}", torch.Generator().manual_seed(3)
-    rows, columns = network.get_submodule(LAYERS[name]).weight.shape
+    key, generator = f"diffusion_model.{layer}", torch.Generator().manual_seed(3)
+    rows, columns = network.get_submodule(layer).weight.shape
     weights = {
         f"{key}.lora_B.weight": torch.randn(rows, 2, generator=generator),
         f"{key}.lora_A.weight": torch.randn(2, columns, generator=generator),
@@ -262,7 +262,7 @@ def lora(name: str, network, folder) -> str:
 
 def test_loras_on_the_model_and_on_a_bound_region(family, tmp_path):
     name, model = family
-    file = lora(name, model.model.diffusion_model, tmp_path)
+    file = lora(name, model.model.diffusion_model, tmp_path, LAYERS[name])
     base, noise = prompt(name, 0), families.noise(model, 4, 4)
     own = same_pooled(prompt(name, 1), base)
     loaded = LoraLoaderModelOnly().load_lora_model_only(model, file, 1.0)[0]

@@ -23,7 +23,7 @@ import nodes  # ComfyUI's
 
 REFINED = [
     "FLUX.1-dev", "FLUX.1-schnell", "FLUX.2-dev", "FLUX.2-Klein", "Chroma", "Chroma Radiance",
-    "LongCat-Image", "Z-Image", "Lumina 2", "Krea 2", "Qwen-Image", "SD3.5", "SD1.5", "SDXL",
+    "LongCat-Image", "Z-Image", "Lumina 2", "Krea 2", "Qwen-Image", "SD3.5", "Anima", "SD1.5", "SDXL",
 ]  # fmt: skip
 REFUSED = [name for name in encoders.ENCODERS if name not in REFINED]
 WITH_FRAMES = ["Qwen-Image", "Krea 2", "Anima"]

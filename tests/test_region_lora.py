@@ -316,7 +316,9 @@ MODULATIONS = ("_mod.", "modulation", "adaLN", "tproj", "norm_out")
 def unmodulated(model, seed: int) -> dict[str, torch.Tensor]:
     """A LoRA of linear layers that leaves modulations as they are: a stock forward has one for all of its tokens."""
     weights = lora(model, seed)
-    left = [key for key, value in weights.items() if value.ndim > 2 or any(part in key for part in MODULATIONS)]
+    left = [
+        key for key, value in weights.items() if value.ndim > 2 or any(part in key for part in MODULATIONS)
+    ]
     bases = tuple(key.rsplit(".lora_", 1)[0] for key in left)
     return {key: value for key, value in weights.items() if not key.startswith(bases)}
 

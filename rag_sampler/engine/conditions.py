@@ -22,6 +22,7 @@ def base_role(conds: dict[str, list]) -> str:
     """Which of a guider's prompts is the base prompt."""
     return "positive" if "positive" in conds else next(iter(conds))
 
+
 TEXT = "rag_text"
 """Key that marks an entry of the positive conditioning as the text of a guided region, there to be encoded alone."""
 

@@ -114,9 +114,9 @@ class Binding(Spec):
         yield from advice.on_prompts(self.node, self.regions)
         if self.steps > 0 and any(_shows_a_picture(patch) for each in patches.values() for patch in each):
             yield (
-                f"a node that patches the MODEL with a picture (a ControlNet of Z-Image or Qwen-Image by ModelPatchLoader, "
-                f"for example) shows all of it to every bound region, squeezed; give it a MODEL without {self.node}, or "
-                f"bind_steps 0"
+                f"a node that patches the MODEL with a picture (a ControlNet of Z-Image, Qwen-Image or Anima by "
+                f"ModelPatchLoader, for example) shows all of it to every bound region, squeezed; give it a MODEL without "
+                f"{self.node}, or bind_steps 0"
             )
 
     def lay_out(self, setting: Setting) -> Layer:

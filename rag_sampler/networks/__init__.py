@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .anima import ANIMA
 from .flux import CHROMA, FLUX1, FLUX2, LONGCAT
 from .krea2 import KREA2
 from .lumina import LUMINA
@@ -12,7 +13,7 @@ from .sd3 import SD3
 from .unet import SD, SDXL
 
 FAMILIES: tuple[Family, ...] = (
-    FLUX1, FLUX2, CHROMA, LONGCAT, LUMINA, KREA2, QWEN_IMAGE, SD3, SD, SDXL,
+    FLUX1, FLUX2, CHROMA, LONGCAT, LUMINA, KREA2, QWEN_IMAGE, SD3, ANIMA, SD, SDXL,
 )  # fmt: skip
 """Families that attention methods know, and the binding of features where they have block hooks."""
 

@@ -105,12 +105,14 @@ class Forward:
         return image.unflatten(0, (len(self.entries), -1))
 
 
-def add_patches(options: dict, forward: Forward, hooks: dict[str, Callable]) -> None:
-    """Chain a family's hooks, by the kind of ComfyUI's patches, onto those in one forward's own copy of the options."""
+def add_patches(options: dict, forward: Forward, hooks: dict[str, Callable], first: bool = False) -> None:
+    """Chain a family's hooks, by the kind of ComfyUI's patches, onto those in one forward's own copy of the options;
+    first: before them, so that they see what ours have done."""
     options[FORWARD] = forward
     patches = options["patches"] = dict(options.get("patches", {}))
     for kind, hook in hooks.items():
-        patches[kind] = [*patches.get(kind, ()), hook]
+        there = patches.get(kind, ())
+        patches[kind] = [hook, *there] if first else [*there, hook]
 
 
 def _overwrite(states: Tensor, source: Tensor, region: TokenRegion) -> None:

@@ -23,7 +23,6 @@ from rag_pack.rag_sampler.regions import Region
 from test_adapters import LEFT, RIGHT, STEPS, direct, halves, lora, sample
 from test_encoders import (
     BASE,
-    NEGATIVE,
     OTHER,
     OWN,
     Family,
@@ -95,11 +94,8 @@ def noise_for(anima: Family, height: int, width: int, batch: int = 1) -> Tensor:
 
 
 def sampled(anima: Family, model, noise: Tensor, cfg: float = 1.0) -> Tensor:
-    return sample(model, *anima_prompts(anima, noise), cfg)
-
-
-def anima_prompts(anima: Family, noise: Tensor) -> tuple:
-    return anima.encode(BASE), noise, anima.encode(NEGATIVE)
+    base, negative = anima.prompts
+    return sample(model, base, noise, negative, cfg)
 
 
 def halved(anima: Family, *texts: str) -> tuple[Region, ...]:
@@ -120,7 +116,6 @@ def test_soft_refinement_is_the_method_written_down(anima, height, width, delta,
 
 
 def test_rpg_mixes_each_cell_by_its_own_ratio(anima):
-    """The right half lies in no cell."""
     noise, (cells, _) = noise_for(anima, 16, 16), halves("Anima", 16, 16)
     found = sampled(anima, rpg(anima, halved(anima, OWN, OTHER), "0.2, 0.7"), noise)
     with written_down(anima, (OWN, OTHER), cells, [0.8, 0.3]):
@@ -138,8 +133,7 @@ def test_a_token_of_no_cell_reads_the_base_prompt(anima):
 
 def test_the_words_may_be_as_many_as_the_tokens_of_the_picture(anima):
     """Every text is padded to 512 tokens: three are 1536, as many as 32 × 48."""
-    noise = torch.cat([noise_for(anima, 48, 48)] * 2, 4)[..., :96]
-    noise = torch.cat([noise, noise], 3)[..., :64, :]
+    noise = families.noise(anima.model, 32, 48)
     cells, image = halves("Anima", 64, 96)
     assert image == 3 * adapted(anima, BASE).shape[1]
     found = sampled(anima, soft_refinement(anima, halved(anima, OWN, OTHER), 0.5), noise)
@@ -176,6 +170,17 @@ def test_binding_pastes_states_behind_every_block(with_states):
     )
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
     assert (apart - expected).abs().max() > 1e-4
+
+
+def test_binding_and_refinement_in_either_order(anima):
+    noise, cells = noise_for(anima, 12, 16), halved(anima, OWN, OTHER)
+    refined = anima._replace(model=soft_refinement(anima, cells, 0.5))
+    bound = anima._replace(model=bound_box(anima, anima.model, True))
+    one, other = bound_box(anima, refined.model, True), soft_refinement(bound, cells, 0.5)
+    found = sampled(anima, one, noise, 3.0)
+    assert torch.equal(found, sampled(anima, other, noise, 3.0))
+    assert_differ(found, sampled(anima, bound.model, noise, 3.0))
+    assert_differ(found, sampled(anima, refined.model, noise, 3.0))
 
 
 def test_without_hooks_latents_are_bound_and_the_log_says_so(anima, caplog):
@@ -245,6 +250,7 @@ def lllite(model):
     return nodes_model_patch.AnimaLLLiteApply().apply_patch(model, held, image, 1.0, 0.0, 1.0)[0]
 
 
+@pytest.mark.feature("ControlNet of Anima (LLLite)", "Soft Refinement", order="before and after")
 @pytest.mark.parametrize("first", [True, False], ids=["before the regions", "after them"])
 def test_refinement_beside_a_controlnet(anima, first):
     controlled, noise = lllite(anima.model), noise_for(anima, 12, 16)
@@ -261,6 +267,7 @@ def test_refinement_beside_a_controlnet(anima, first):
     assert_differ(found, sampled(anima, soft_refinement(anima, regions, 0.5), noise))
 
 
+@pytest.mark.feature("ControlNet of Anima (LLLite)", "Hard Binding", order="before and after", found="warned")
 @pytest.mark.parametrize("first", [True, False], ids=["before the regions", "after them"])
 def test_binding_beside_a_controlnet(with_states, caplog, first):
     """It changes the pasted states as it would those of the blocks; the bound region sees all of the hint, and the log

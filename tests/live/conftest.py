@@ -1,4 +1,4 @@
-"""One real ComfyUI server with the pack, and a stand-in for a language model, for the whole test session."""
+"""One real ComfyUI server with the pack, and stand-ins for models, for the whole test session."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ STAND_IN = Path(__file__).parent / "stand_in.yaml"
 @pytest.fixture(scope="session")
 def live() -> Iterator[Live]:
     root = comfyui_root()
-    nodes = ["--whitelist-custom-nodes", pack_folder(root), "rag_language_model_stand_in"]
+    stand_ins = ["rag_language_model_stand_in", "rag_model_stand_in"]
+    nodes = ["--whitelist-custom-nodes", pack_folder(root), *stand_ins]
     with Server(root, ["--extra-model-paths-config", str(STAND_IN), *nodes]) as server:
         yield Live(server)

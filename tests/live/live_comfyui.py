@@ -70,11 +70,16 @@ NEWER = {"CreateBoundingBoxes": "width", "TextGenerate": "audio"}
 
 
 def skip_if_absent(live: Live, workflow: Mapping[str, Any]) -> None:
-    """Skip the test where the server's ComfyUI is too old for a node of the workflow."""
+    """Skip the test where the server's ComfyUI is too old for a node or a model of the workflow."""
     for name in NEWER.keys() & {entry["type"] for entry in workflow["nodes"]}:
         spec = live.server.object_info.get(name)
         if spec is None or NEWER[name] not in {given.name for given in inputs_of(spec)}:
             pytest.skip(f"this ComfyUI has no {name} with the input {NEWER[name]}")
+    for entry in workflow["nodes"]:
+        if entry["type"] == "CLIPLoader" and entry["widgets_values"][1] not in live.options(
+            "CLIPLoader", "type"
+        ):
+            pytest.skip(f"this ComfyUI has no text encoder of the type {entry['widgets_values'][1]}")
 
 
 def core_nodes(object_info: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import families
 import pytest
 from live_comfyui import WORKFLOWS, Live, core_nodes, faults, skip_if_absent
 from PIL import Image, ImageDraw
@@ -11,10 +18,11 @@ from demo.workflow import Prompt, override, read, replace, to_prompt
 FILES = sorted(WORKFLOWS.glob("*.json"))
 DEMO = sorted(path.stem for path in WORKFLOWS.glob("rag_shapes_*.json"))
 FLUX = sorted(path.stem for path in WORKFLOWS.glob("rag_flux_*.json"))
+OFFICIAL = sorted({*FLUX, *families.TEMPLATES})
 RUN = [name for name in FLUX if "planner" not in name]  # those with a planner run in test_planner.py
 MODEL_LOADERS = {"UNETLoader": 1, "DualCLIPLoader": 2, "CLIPLoader": 1, "VAELoader": 1}  # class -> files
 MODEL_LOADERS |= {"LoraLoaderModelOnly": 1, "CreateHookLora": 1, "ControlNetLoader": 1}
-MODEL_LOADERS |= {"StyleModelLoader": 1, "CLIPVisionLoader": 1}
+MODEL_LOADERS |= {"StyleModelLoader": 1, "CLIPVisionLoader": 1, "CheckpointLoaderSimple": 1}
 DEMO_FILES = [
     ("UNETLoader", "unet_name"),
     ("VAELoader", "vae_name"),
@@ -25,6 +33,12 @@ DEMO_FILES = [
 """Loaders and their inputs for which the demo model has a file."""
 STYLE_NODES = ("StyleModelLoader", "CLIPVisionLoader", "CLIPVisionEncode")
 LARGEST, STEPS = 256, 3
+ALL_LINES = 10**6
+TEMPLATES_VERSION = "0.1.27"
+"""Of comfyui-workflow-templates-json; what ComfyUI 0.30.0 asks for."""
+SAMPLING = ("KSampler", "KSamplerAdvanced", "PrimitiveInt", "PrimitiveFloat")
+OF_THE_TEMPLATE = ("CLIPTextEncode", "MarkdownNote", "RandomNoise", "SaveImage")
+"""Stock nodes whose values are a template's own."""
 
 
 def test_the_workflows_are_there():
@@ -33,7 +47,7 @@ def test_the_workflows_are_there():
     assert {"rag_shapes_lora", "rag_shapes_controlnet"} <= set(DEMO)
     assert {"rag_flux_dev_lora", "rag_flux_dev_lora_8_steps"} <= set(FLUX)
     assert {"rag_flux_dev_controlnet", "rag_flux_dev_redux"} <= set(FLUX)
-    assert {path.stem for path in FILES} == {*DEMO, *FLUX}
+    assert {path.stem for path in FILES} == {*DEMO, *OFFICIAL}
     assert len(FLUX) >= 2
 
 
@@ -127,8 +141,61 @@ def lengthen_styled_texts(prompt: Prompt) -> None:
         del prompt[key]
 
 
-@pytest.mark.parametrize("name", FLUX)
-def test_flux_workflow_names_its_downloads(name):
+@pytest.mark.feature("workflow {name}", "as in the file")
+@pytest.mark.parametrize("name", families.TEMPLATES)
+def test_a_familys_workflow_runs_on_its_tiny_network(live: Live, name):
+    """Queued as it is, but for a size and number of steps that a processor can do; the log says what regions did."""
+    workflow = read(WORKFLOWS / f"{name}.json")
+    skip_if_absent(live, workflow)
+    prompt, before = to_prompt(workflow, live.server.object_info), live.server.log(ALL_LINES)
+    shrink(prompt)
+    assert_pictures(live, prompt)
+    report = live.server.log(ALL_LINES)[len(before) :]
+    assert re.search(r"RAG: .* in (\d+) of \1 blocks", report), report
+    for bind_steps, _ in widgets(workflow, "RAGHardBinding"):
+        assert f"bound at {min(bind_steps, STEPS)} of {STEPS} steps with features" in report
+
+
+@pytest.mark.parametrize("name", [name for name in families.TEMPLATES if "two_regions" in name])
+def test_as_much_is_bound_as_2_of_20_steps(name):
+    workflow = read(WORKFLOWS / f"{name}.json")
+    steps = [values[2] for values in widgets(workflow, "KSampler")]
+    steps += [values[0] for values in widgets(workflow, "Flux2Scheduler")]
+    ((bind_steps, _),) = widgets(workflow, "RAGHardBinding")
+    assert [bind_steps] == [max(1, round(each * 2 / 20)) for each in steps]
+
+
+@pytest.mark.parametrize("name", families.TEMPLATES)
+def test_files_and_settings_are_those_of_comfyuis_template(name):
+    templates = pytest.importorskip("comfyui_workflow_templates_json").__path__[0]
+    if version("comfyui-workflow-templates-json") != TEMPLATES_VERSION:
+        pytest.skip(f"ours have files and settings from {TEMPLATES_VERSION}")
+    core = read(Path(templates) / "templates" / f"{families.TEMPLATES[name][1]}.json")
+    parts = [core, *core.get("definitions", {}).get("subgraphs", ())]
+    theirs = [node for part in parts for node in part["nodes"]]
+    sampling = [node["widgets_values"] for node in theirs if node["type"] in SAMPLING]
+    for node in read(WORKFLOWS / f"{name}.json")["nodes"]:
+        if node["type"] == "KSampler":  # theirs has steps and cfg from nodes that switch a LoRA
+            assert {*node["widgets_values"][2:6]} <= {value for values in sampling for value in values}
+        elif not node["type"].startswith("RAG") and node["type"] not in OF_THE_TEMPLATE:
+            assert stock(node) in map(stock, theirs), node["type"]
+
+
+def widgets(workflow: Mapping[str, Any], class_type: str) -> list[list]:
+    """The widgets' values of every node of a class."""
+    return [node["widgets_values"] for node in workflow["nodes"] if node["type"] == class_type]
+
+
+def stock(node: Mapping[str, Any]) -> tuple:
+    """What makes a node of a template the same as another: class, values and downloads."""
+    values = [
+        round(value, 6) if isinstance(value, float) else value for value in node.get("widgets_values") or ()
+    ]
+    return node["type"], values, node["properties"].get("models")
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_workflow_names_its_downloads(name):
     """ComfyUI's missing-model dialog offers what a loader's properties.models say."""
     for node in read(WORKFLOWS / f"{name}.json")["nodes"]:
         if node["type"] in MODEL_LOADERS:
@@ -143,7 +210,7 @@ def shrink(prompt: Prompt) -> None:
     for node in prompt.values():
         for name, value in node["inputs"].items():
             if name in ("width", "height") and isinstance(value, int) and value > LARGEST:
-                node["inputs"][name] = value // 4
+                node["inputs"][name] = value // 64 * 16
             if name == "steps" and isinstance(value, int):
                 node["inputs"][name] = min(value, STEPS)
             if name == "repaint_bind_steps":

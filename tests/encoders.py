@@ -22,9 +22,9 @@ def clip(name: str, width: int) -> dict:
     return {f"{name}_model_config": sizes}
 
 
-def t5(width: int) -> dict:
+def t5(width: int, name: str = "t5xxl") -> dict:
     sizes = {"d_model": width, "d_ff": 32, "d_kv": 16, "num_heads": 2, "num_layers": 2}
-    return {"t5xxl_model_config": sizes}
+    return {f"{name}_model_config": sizes}
 
 
 def llama(name: str, width: int, layers: int = 3) -> dict:
@@ -51,7 +51,9 @@ ENCODERS: dict[str, Callable[[], tuple]] = {
         te.sd3_clip.sd3_clip(t5=False), te.sd3_clip.SD3Tokenizer, clip("clip_l", 16) | clip("clip_g", 16)
     ),
     "SD1.5": lambda: (sd1_clip.SD1ClipModel, sd1_clip.SD1Tokenizer, clip("clip_l", TEXT)),
+    "SD2": lambda: (te.sd2_clip.SD2ClipModel, te.sd2_clip.SD2Tokenizer, clip("clip_h", TEXT)),
     "SDXL": lambda: (sdxl_clip.SDXLClipModel, sdxl_clip.SDXLTokenizer, clip("clip_l", 8) | clip("clip_g", 16)),
+    "AuraFlow": lambda: (te.aura_t5.AuraT5Model, te.aura_t5.AuraT5Tokenizer, t5(TEXT, "pile_t5xl")),
 }  # fmt: skip
 """Class, tokenizer and sizes of the encoder for each network of tests/families.py. FLUX.2 and Krea 2 join the states
 of several layers; SD3.5 goes without its T5, which is optional and has to be 4096 wide."""

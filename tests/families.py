@@ -90,6 +90,9 @@ OTHERS = {
     "SD1.5": ("SD15", SD),
     "SD2": ("SD20", SD | {"use_linear_in_transformer": True}),
     "SDXL": ("SDXL", SDXL),
+    "AuraFlow": ("AuraFlow", {
+        "cond_seq_dim": TEXT, "dim": 64, "n_layers": 3, "n_double_layers": 1, "n_heads": 2, "global_conddim": 64,
+    }),
     "KOALA": ("KOALA_700M", SDXL | {"transformer_depth_middle": -2}),
 }  # fmt: skip
 """The class of comfy.supported_models and the network's arguments. The text that each reads is as wide as that of
@@ -146,7 +149,10 @@ def built(family: str, arguments: dict):
         network.llm_adapter = comfy.ldm.anima.model.LLMAdapter(
             TEXT, TEXT, TEXT, num_layers=1, num_heads=2, operations=comfy.ops.disable_weight_init
         )
-    network.load_state_dict(random_state(network))
+    state = random_state(network)
+    if family == "AuraFlow":  # as loud as 256 tokens of nearly nothing but padding need it
+        state |= {key: 8 * value for key, value in state.items() if ".mod" in key}
+    network.load_state_dict(state)
     return comfy.model_patcher.ModelPatcher(model.eval(), torch.device("cpu"), torch.device("cpu"))
 
 

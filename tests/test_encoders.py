@@ -12,7 +12,12 @@ import pytest
 import torch
 from comfy_extras.nodes_custom_sampler import BasicScheduler, CFGGuider, KSamplerSelect, SamplerCustomAdvanced
 from comfy_extras.nodes_edit_model import ReferenceLatent
-from rag_pack.nodes.patches import RAGHardBinding, RAGRPGRegionalDiffusion, RAGSoftRefinementAttention
+from rag_pack.nodes.patches import (
+    RAGHardBinding,
+    RAGRegionalPrompting,
+    RAGRPGRegionalDiffusion,
+    RAGSoftRefinementAttention,
+)
 from rag_pack.nodes.regions import RAGRegionBox, RAGSplitRatioLayout
 from rag_pack.nodes.repaint import RAGRepaint
 from rag_pack.nodes.sampler import RAGHardBindingSampler
@@ -23,9 +28,11 @@ import nodes  # ComfyUI's
 
 REFINED = [
     "FLUX.1-dev", "FLUX.1-schnell", "FLUX.2-dev", "FLUX.2-Klein", "Chroma", "Chroma Radiance",
-    "LongCat-Image", "Z-Image", "Lumina 2", "Krea 2", "Qwen-Image", "SD3.5", "Anima", "SD1.5", "SDXL",
+    "LongCat-Image", "Z-Image", "Lumina 2", "Krea 2", "Qwen-Image", "SD3.5", "Anima", "SD1.5", "SD2", "SDXL",
 ]  # fmt: skip
 REFUSED = [name for name in encoders.ENCODERS if name not in REFINED]
+CROSS_ATTENTION = ["Anima", "SD1.5", "SD2", "SDXL"]
+PROMPTED = [name for name in REFINED if name not in CROSS_ATTENTION]
 WITH_FRAMES = ["Qwen-Image", "Krea 2", "Anima"]
 
 ROWS, COLUMNS, TOKEN = 6, 8, 16
@@ -100,6 +107,13 @@ def soft_refinement(family: Family, cells: tuple, delta: float = 1.0, fidelity: 
 def rpg(family: Family, cells: tuple, base_ratios: str):
     """The MODEL with a base ratio for each cell, all steps."""
     return RAGRPGRegionalDiffusion.execute(family.model, cells, 0.5, 0.0, 1.0, base_ratios)[0]
+
+
+def regional_prompting(family: Family, cells: tuple):
+    """The MODEL with its cells, all steps and blocks, without a share of the base prompt."""
+    return RAGRegionalPrompting.execute(family.model, cells, 0.0, 0.0, 1.0, 1, 1, "base prompt", "published")[
+        0
+    ]
 
 
 def hard_binding_sampler(family: Family, cfg: float = 1.0, **regions) -> dict:
@@ -186,13 +200,23 @@ def test_a_bound_box_is_the_stock_run_of_its_crop(family, cfg):
 
 
 @pytest.mark.feature("family {family}", "Hard Binding")
-@pytest.mark.parametrize("cfg", [1.0, 3.0])
-def test_the_sampler_node_binds_as_the_model_node(family, cfg):
+def test_the_sampler_node_binds_as_the_model_node(family):
     boxes = family.box(OWN, width=0.5, height=0.5)
-    sampled = hard_binding_sampler(family, cfg, binding_regions=boxes)["samples"]
+    sampled = hard_binding_sampler(family, binding_regions=boxes)["samples"]
     bound = RAGHardBinding.execute(family.model, boxes, 2, True)[0]
-    assert torch.equal(sampled, ksampler(bound, *family.prompts, cfg)) and sampled.isfinite().all()
-    assert_differ(sampled, ksampler(family.model, *family.prompts, cfg))
+    assert torch.equal(sampled, ksampler(bound, *family.prompts)) and sampled.isfinite().all()
+    assert_differ(sampled, ksampler(family.model, *family.prompts))
+
+
+@pytest.mark.feature("family {family}", "Hard Binding with Soft Refinement")
+@pytest.mark.parametrize("family", REFINED, indirect=True)
+def test_the_sampler_node_binds_and_refines_as_the_model_nodes(family):
+    boxes, cells = family.box(OWN, width=0.5, height=0.5), family.cells(OTHER, BASE)
+    sampled = hard_binding_sampler(family, 3.0, binding_regions=boxes, refinement_regions=cells)["samples"]
+    refined = soft_refinement(family, cells, 0.5)
+    both = RAGHardBinding.execute(refined, boxes, 2, True)[0]
+    assert torch.equal(sampled, ksampler(both, *family.prompts, 3.0)) and sampled.isfinite().all()
+    assert_differ(sampled, ksampler(refined, *family.prompts, 3.0))
 
 
 @pytest.mark.feature("family {family}", "Soft Refinement")
@@ -217,32 +241,74 @@ def test_one_cell_over_the_picture_is_the_stock_run_with_its_text(family, cfg):
 
 
 @pytest.mark.feature("family {family}", "Soft Refinement", found="error")
+@pytest.mark.feature("family {family}", "Hard Binding with Soft Refinement", found="error")
 @pytest.mark.parametrize("family", REFUSED, indirect=True)
 def test_soft_refinement_is_refused_by_the_name_of_the_family(family):
-    with pytest.raises(ValueError, match=re.escape(family.name)):
-        soft_refinement(family, family.cells(OWN))
+    bound = family._replace(model=RAGHardBinding.execute(family.model, family.box(OWN), 1, True)[0])
+    for each in (family, bound):
+        with pytest.raises(ValueError, match=f"^Soft Refinement Attention: .*{re.escape(family.name)}"):
+            soft_refinement(each, family.cells(OWN))
 
 
+@pytest.mark.feature("family {family}", "RPG")
 @pytest.mark.parametrize("family", REFINED, indirect=True)
 def test_rpg_with_the_same_text_everywhere_is_the_stock_run(family):
     mixed = rpg(family, family.cells(BASE, BASE), "0.2, 0.7")
     assert_equal(ksampler(mixed, *family.prompts), ksampler(family.model, *family.prompts))
 
 
-@pytest.mark.parametrize("cfg", [1.0, 3.0])
+@pytest.mark.feature("family {family}", "RPG")
 @pytest.mark.parametrize("family", REFINED, indirect=True)
-def test_rpg_with_one_ratio_is_soft_refinement_on_one_stream(family, cfg):
+def test_rpg_with_one_ratio_is_soft_refinement_on_one_stream(family):
     cells = family.cells(OWN, OTHER)
-    mixed = ksampler(rpg(family, cells, "0.25"), *family.prompts, cfg)
-    assert torch.equal(mixed, ksampler(soft_refinement(family, cells, 0.75, "shared"), *family.prompts, cfg))
-    assert_differ(mixed, ksampler(rpg(family, cells, "0.25, 0.75"), *family.prompts, cfg))
+    mixed = ksampler(rpg(family, cells, "0.25"), *family.prompts, 3.0)
+    assert torch.equal(mixed, ksampler(soft_refinement(family, cells, 0.75, "shared"), *family.prompts, 3.0))
+    assert_differ(mixed, ksampler(rpg(family, cells, "0.25, 0.75"), *family.prompts, 3.0))
 
 
+@pytest.mark.feature("family {family}", "RPG", found="error")
 @pytest.mark.parametrize("family", REFUSED, indirect=True)
 def test_rpg_is_refused_by_the_name_of_the_family(family):
     name = re.escape(family.name)
     with pytest.raises(ValueError, match=f"^RPG Regional Diffusion: .*{name}, for which RPG has no adapter"):
         rpg(family, family.cells(OWN), "0.5")
+
+
+@pytest.mark.feature("family {family}", "Regional Prompting")
+@pytest.mark.parametrize("family", PROMPTED, indirect=True)
+def test_a_prompted_region_over_the_picture_is_the_stock_run_with_its_text(family):
+    """The pooled text is the base prompt's."""
+    (base, negative), own = family.prompts, family.encode(OWN)
+    pooled = {"pooled_output": base[0][1]["pooled_output"]}
+    stock = ksampler(family.model, [[own[0][0], own[0][1] | pooled]], negative, 3.0)
+    assert_equal(ksampler(regional_prompting(family, family.cells(OWN)), base, negative, 3.0), stock)
+    assert_differ(ksampler(family.model, base, negative, 3.0), stock)
+
+
+@pytest.mark.feature("family {family}", "Regional Prompting")
+@pytest.mark.parametrize("family", PROMPTED, indirect=True)
+def test_a_prompted_region_does_not_hear_of_the_others(family):
+    """In one evaluation: before their texts come in, Z-Image's and Lumina's tokens see the whole picture."""
+    assert_apart(family, *family.prompts)
+
+
+def assert_apart(family: Family, base: list, negative: list) -> None:
+    noise = families.noise(family.model, ROWS, COLUMNS)
+    one, other = (
+        first_step(regional_prompting(family, family.cells(OWN, text)), base, negative, 1.0, noise)
+        for text in (OTHER, NEGATIVE)
+    )
+    left = slice(one.shape[-1] // 2 - 1)  # the last layer of Chroma Radiance looks a pixel over the border
+    assert_equal(one[..., left], other[..., left])
+    assert_differ(one, other)
+
+
+@pytest.mark.feature("family {family}", "Regional Prompting", found="error")
+@pytest.mark.parametrize("family", [*CROSS_ATTENTION, *REFUSED], indirect=True)
+def test_regional_prompting_is_refused_by_the_name_of_the_family(family):
+    name = re.escape(family.name)
+    with pytest.raises(ValueError, match=f"^Regional Prompting Attention: .*{name}"):
+        regional_prompting(family, family.cells(OWN))
 
 
 class Pixels:
@@ -274,21 +340,28 @@ def of_picture(request, load, tmp_path_factory) -> Family:
         return Family(request.param, model, load("FLUX.1-dev").clip)
 
 
-@pytest.mark.feature("FLUX.1 {of_picture}", "Hard Binding")
-@pytest.mark.feature("FLUX.1 {of_picture}", "Soft Refinement")
+@pytest.mark.feature("family FLUX.1-{of_picture}", "Hard Binding")
+@pytest.mark.feature("family FLUX.1-{of_picture}", "Hard Binding with Soft Refinement")
+@pytest.mark.feature("family FLUX.1-{of_picture}", "Regional Prompting")
+@pytest.mark.feature("family FLUX.1-{of_picture}", "RPG")
+@pytest.mark.feature("family FLUX.1-{of_picture}", "Soft Refinement")
 def test_regions_of_a_model_that_is_given_a_picture(of_picture):
     """A region inherits the picture from the base prompt."""
     base, negative = of_a_picture(of_picture.name, of_picture.prompts)
     own, _ = of_a_picture(of_picture.name, (of_picture.encode(OWN), of_picture.encode(NEGATIVE)))
     bound = RAGHardBinding.execute(of_picture.model, of_picture.box(OWN), STEPS, True)[0]
-    assert_equal(ksampler(bound, base, negative), ksampler(of_picture.model, own, negative))
+    cells, stock = of_picture.cells(BASE, BASE), ksampler(of_picture.model, own, negative)
+    assert_equal(ksampler(bound, base, negative), stock)
+    both = soft_refinement(of_picture._replace(model=bound), cells, 0.5)
+    assert_equal(ksampler(both, base, negative), stock)
     stock = ksampler(of_picture.model, base, negative)
-    refined = soft_refinement(of_picture, of_picture.cells(BASE, BASE), 0.5)
-    assert_equal(ksampler(refined, base, negative), stock)
+    for guided in (soft_refinement(of_picture, cells, 0.5), rpg(of_picture, cells, "0.2, 0.7")):
+        assert_equal(ksampler(guided, base, negative), stock)
+    assert_apart(of_picture, base, negative)
     assert_differ(stock, ksampler(of_picture.model, *of_picture.prompts))
 
 
-@pytest.mark.feature("FLUX.1 {of_picture}", "Repaint")
+@pytest.mark.feature("family FLUX.1-{of_picture}", "Repaint")
 def test_repaint_with_a_model_that_is_given_a_picture(of_picture):
     base, negative = of_a_picture(of_picture.name, of_picture.prompts)
     given = {"positive": base, "negative": negative, "latent_image": empty_latent(), "denoise": 1.0}

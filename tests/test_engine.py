@@ -568,7 +568,6 @@ def test_inputs_are_not_changed(model, texts, setting):
 # Bad input
 
 
-@pytest.mark.feature("family without an adapter", "Soft Refinement", found="error")
 def test_a_family_without_an_adapter_is_refused_for_refinement_by_name(texts):
     class Stranger:
         model = type("AuraFlow", (), {})()
@@ -579,7 +578,6 @@ def test_a_family_without_an_adapter_is_refused_for_refinement_by_name(texts):
         add_spec(Stranger(), Refinement(two(texts), 1.0))
 
 
-@pytest.mark.feature("family without an adapter", "Hard Binding")
 def test_a_family_without_an_adapter_is_bound_without_features(model, texts, setting, caplog, monkeypatch):
     monkeypatch.setattr("rag_pack.rag_sampler.networks.FAMILIES", ())
     region = regions(texts, (LEFT, "H0"))

@@ -48,7 +48,6 @@ def test_delta_0_is_the_stock_run(family):
     assert torch.equal(refined, sample(model, base, noise, sigmas))
 
 
-@pytest.mark.feature("family {family}", "Soft Refinement")
 def test_one_cell_over_the_picture_is_the_stock_run_with_its_text(family):
     _, model, base, noise, sigmas = family
     own = families.conditioning(2, tokens=27)
@@ -58,7 +57,6 @@ def test_one_cell_over_the_picture_is_the_stock_run_with_its_text(family):
     assert not torch.allclose(stock, sample(model, base, noise, sigmas), atol=1e-2)
 
 
-@pytest.mark.feature("family {family}", "Soft Refinement")
 @pytest.mark.parametrize("published", [True, False])
 @pytest.mark.parametrize("delta", [0.5, 1.0])
 def test_the_same_text_everywhere_is_the_stock_run(family, delta, published):
@@ -81,7 +79,6 @@ def test_texts_of_cells_matter(family):
     assert not torch.allclose(*runs, atol=1e-3)
 
 
-@pytest.mark.feature("family {family}", "Hard Binding")
 def test_a_box_over_the_picture_is_the_stock_run_with_its_prompt(family):
     _, model, base, noise, sigmas = family
     own = families.conditioning(4, tokens=31)
@@ -91,7 +88,6 @@ def test_a_box_over_the_picture_is_the_stock_run_with_its_prompt(family):
     torch.testing.assert_close(bound, stock, rtol=0, atol=1e-5)
 
 
-@pytest.mark.feature("family {family}", "Hard Binding")
 def test_a_bound_box_is_the_stock_run_of_its_crop(family):
     name, model, base, noise, sigmas = family
     own = families.conditioning(4)
@@ -110,7 +106,6 @@ def test_a_bound_box_is_the_stock_run_of_its_crop(family):
     torch.testing.assert_close(predictions[0][..., :half], alone[0], rtol=0, atol=1e-5)
 
 
-@pytest.mark.feature("family {family}", "both")
 def test_binding_and_refinement_with_a_negative(family):
     """True CFG, as Chroma wants it: both orders of the nodes agree, and everything is finite."""
     _, model, base, noise, sigmas = family
@@ -125,7 +120,6 @@ def test_binding_and_refinement_with_a_negative(family):
     assert torch.equal(*runs) and torch.isfinite(runs[0]).all()
 
 
-@pytest.mark.feature("family {family}", "Repaint")
 def test_repaint_changes_the_masked_tokens_alone(family):
     _, model, base, noise, _ = family
     settings = Settings(0, STEPS, 1.0, "euler", "simple")

@@ -104,6 +104,7 @@ TEMPLATES = {
     "rag_krea2_turbo_two_regions": ("Krea 2", "image_krea2_turbo_t2i"),
     "rag_qwen_image_two_regions": ("Qwen-Image", "image_qwen_image"),
     "rag_flux2_klein_two_regions": ("FLUX.2-Klein", "image_flux2_klein_text_to_image"),
+    "rag_anima_two_regions": ("Anima", "image_anima_base_v1"),
     "rag_sdxl_rpg": ("SDXL", "sdxl_simple_example"),
 }
 """Of each template on other models' files than FLUX.1's: the family whose tiny network stands in for them, and the

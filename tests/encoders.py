@@ -58,9 +58,6 @@ ENCODERS: dict[str, Callable[[], tuple]] = {
 """Class, tokenizer and sizes of the encoder for each network of tests/families.py. FLUX.2 and Krea 2 join the states
 of several layers; SD3.5 goes without its T5, which is optional and has to be 4096 wide."""
 
-ALIKE = {"SD2": lambda: (te.sd2_clip.SD2ClipModel, te.sd2_clip.SD2Tokenizer, clip("clip_h", TEXT))}
-"""The same for networks that are so like another one that not every test tries both."""
-
 MISTRAL_TOKENIZER = partial(
     sd1_clip.SDTokenizer, embedding_key="mistral3_24b", has_end_token=False, pad_to_max_length=False, pad_token=11,
     max_length=99999999, min_length=1, pad_left=True,
@@ -70,7 +67,7 @@ GEMMA_VOCABULARY = Path(te.t5.__file__).parent / "t5_pile_tokenizer" / "tokenize
 
 def load(name: str) -> comfy.sd.CLIP:
     """The CLIP of a family, its texts as wide as the family's tiny network reads them."""
-    encoder, tokenizer, sizes = (ENCODERS | ALIKE)[name]()
+    encoder, tokenizer, sizes = ENCODERS[name]()
     vocabularies = {
         "mistral3_24b_tokenizer_class": MISTRAL_TOKENIZER,
         "spiece_model": torch.tensor(list(GEMMA_VOCABULARY.read_bytes()), dtype=torch.uint8),

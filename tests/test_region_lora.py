@@ -34,7 +34,7 @@ from tiny import conditioning, noise_for, schedule
 from bench.direct import direct_forward
 from nodes import LoraLoaderModelOnly
 
-UNETS = ["SD1.5", "SD2", "SDXL"]
+CROSS = ["SD1.5", "SD2", "SDXL", "Anima"]
 JOINT = ["FLUX.1-dev", "FLUX.1-schnell", "FLUX.2-dev", "FLUX.2-Klein", "Chroma", *BLOCKS]
 LEFT, RIGHT, WHOLE = Cell(0, 0, 0.5, 1), Cell(0.5, 0, 1, 1), Cell(0, 0, 1, 1)
 RANK = 3
@@ -131,7 +131,7 @@ def everywhere(model, own: list):
     yield RAGHardBinding.execute(model, (Region(Box(0, 0, 1, 1), own),), 2, True)[0]
 
 
-@pytest.mark.parametrize("name", [*JOINT, *UNETS])
+@pytest.mark.parametrize("name", [*JOINT, *CROSS])
 def test_one_cell_over_the_picture_is_load_lora(load, written, name):
     """On every layer that sees tokens, in every method; 6 × 8 tokens, which Z-Image pads."""
     model = load(name)
@@ -143,7 +143,7 @@ def test_one_cell_over_the_picture_is_load_lora(load, written, name):
     assert (sample(model, own, noise) - stock).abs().max() > 1e-2
 
 
-@pytest.mark.parametrize("name", [*JOINT, *UNETS])
+@pytest.mark.parametrize("name", [*JOINT, *CROSS])
 def test_with_cfg_it_is_cores_hook_on_the_positive(load, written, name):
     """A batch of two, cfg 3: the negative has no LoRA."""
     model = load(name)
@@ -366,7 +366,7 @@ def test_two_regions_with_two_loras(load, written, name, share, apart, cfg):
     assert (plain - expected).abs().max() > 1e-2
 
 
-@pytest.mark.parametrize("name", [*JOINT, *UNETS])
+@pytest.mark.parametrize("name", [*JOINT, *CROSS])
 def test_modulations_follow_their_region(load, written, name):
     """The same LoRA in two regions is that LoRA on the MODEL, modulations included; text 0 has no part at delta 1."""
     model = load(name)

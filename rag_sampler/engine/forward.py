@@ -8,7 +8,7 @@ from torch import Tensor
 from ..attention.override import install_override
 from ..attention.reads import Program
 from ..loras.places import OfForwards, OfTexts
-from ..loras.wearing import Wearing
+from ..loras.wearing import PerToken, Wearing
 from ..methods.spec import Guided
 from ..networks.network import CROSS, Network
 from ..networks.states import Forward
@@ -86,16 +86,13 @@ def _wearing(step: Step, options: dict, forward: Forward, conds: dict, device) -
         numbers = [wearers.index(group) if group else None for group in worn]
         return Wearing(loras, wearers, OfForwards(len(wearers), numbers, device))
     groups = {} if program is None else dict(enumerate(map(loras.group, step.guided.hooks), 1))
-    wearers = {text: group for text, group in groups.items() if group}
+    wearers = {region: group for region, group in groups.items() if group}
     timestep_zero = (
         bool(conds.get("ref_latents")) and conds.get("ref_latents_method") == "index_timestep_zero"
     )
-
-    def owner(grid: tuple[int, int] | None) -> Tensor:
-        return (step.guided if grid is None else step.guided.level(forward.picture.level(*grid))).owner
-
-    places = OfTexts(forward, tuple(wearers), owner, device)
-    return Wearing(loras, tuple(wearers.values()), places, timestep_zero)
+    places = OfTexts(forward, tuple(wearers), step.guided, device)
+    rows = PerToken.on(forward.picture) if step.plan.network.family.grid else None
+    return Wearing(loras, tuple(wearers.values()), places, timestep_zero, rows)
 
 
 def _with_base(program: Program, base, own) -> tuple:

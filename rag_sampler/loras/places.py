@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from ..networks.network import CROSS, IMAGE, REFINED, TEXT
+from ..networks.network import IMAGE, REFINED, TEXT
 from ..networks.states import Forward
+
+if TYPE_CHECKING:
+    from ..methods.spec import Guided
 
 Grid = tuple[int, int]
 
@@ -51,16 +54,16 @@ class OfForwards:
 
 @dataclass(eq=False)
 class OfTexts:
-    """The forward of a program, in which texts wear LoRAs, and with each the image tokens of its region.
+    """The forward of a program, in which regions wear LoRAs: their words and their image tokens.
 
-    texts: numbers of the texts, one for each group. owner(grid): of each image token the number of its region's text; on
-    the level that has these rows and columns, where a network has levels. grid: of the level that is run.
+    regions: their numbers, one for each group. guided: says what is theirs. grid: rows and columns of the level that is
+    run, where the network has levels.
     moved: layers whose tokens another node has put elsewhere.
     """
 
     forward: Forward
-    texts: tuple[int, ...]
-    owner: Callable[[Grid | None], Tensor]
+    regions: tuple[int, ...]
+    guided: Guided
     device: object
     grid: Grid | None = None
     made: dict[object, Tensor] = field(default_factory=dict)
@@ -72,7 +75,7 @@ class OfTexts:
             return None
         if place == REFINED:
             place = self.forward.refining
-        elif place == IMAGE and network.family.kind == CROSS:
+        elif place == IMAGE and network.family.levels:
             place = tuple(output.shape[-2:]) if output.ndim == 4 else self.grid
         if place not in self.made:
             self.made[place] = self._of(place).to(self.device)[:, None]
@@ -90,7 +93,7 @@ class OfTexts:
 
         found = (re.match(r"(.+)\.(emb_layers|transformer_blocks|proj_)", layer) for layer in layers)
         for part, first in {match.group(1, 2) for match in found if match}:
-            if self.forward.network.family.kind == CROSS:
+            if self.forward.network.family.levels:
                 yield (
                     network.get_submodule(f"{part}.{'in_layers' if first == 'emb_layers' else 'norm'}"),
                     note,
@@ -102,16 +105,17 @@ class OfTexts:
 
     def _of(self, place: str | int | Grid) -> Tensor:
         """bool [groups, tokens]"""
-        program, number = self.forward.program, torch.tensor(self.texts)[:, None]
+        program, number = self.forward.program, torch.tensor(self.regions)[:, None]
         if isinstance(place, int):
             return number == place
         if isinstance(place, tuple):
-            return self.owner(place) == number
-        text = torch.arange(len(program.texts)).repeat_interleave(torch.tensor(program.texts))
+            return self.guided.owner(self.forward.picture.level(*place)) == number
+        text = self.guided.words(program.texts)
+        if place == TEXT:
+            return text == number
         image = torch.zeros(program.image, dtype=torch.long)
-        owner = self.owner(None) if program.image else image
+        owner = self.guided.owner(None)
         image[: len(owner)] = owner
-        streams = {TEXT: [text], IMAGE: [image]}.get(place)
-        if streams is None:
-            streams = [text, image, *[image] * program.sequence(place).forked]
-        return torch.cat(streams) == number
+        if place == IMAGE:
+            return image == number
+        return torch.cat((text, image, *[image] * program.sequence(place).forked)) == number

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from ..picture import Picture
 from .effective import Worn, effective
 from .places import Places
 from .run import Lora, Loras
@@ -24,8 +25,18 @@ of each region."""
 
 
 class PerToken(Tensor):
-    """What modulates tokens, a row for each [B, tokens, C], where a network expects one row for all, [B, C], and puts the
-    axis of tokens in itself."""
+    """What modulates tokens, a row for each [B, tokens, C], where a network expects one row for all, [B, C] or [B, 1, C], and
+    puts the axes of tokens in itself.
+
+    grid: their rows and columns, where the network has them apart.
+    """
+
+    grid: tuple[int, int] = ()
+
+    @classmethod
+    def on(cls, picture: Picture) -> type[PerToken]:
+        """Such rows for the tokens of a picture."""
+        return type(cls.__name__, (cls,), {"grid": (picture.rows, picture.columns)})
 
     @classmethod
     def __torch_function__(cls, func, types, args=(), kwargs=None):
@@ -33,6 +44,8 @@ class PerToken(Tensor):
             args, kwargs = args[:2], {"dim": -1}
         elif func in (torch.unsqueeze, Tensor.unsqueeze, Tensor.__getitem__):
             return args[0].as_subclass(Tensor)
+        elif func is Tensor.reshape and cls.grid:
+            return args[0].as_subclass(Tensor).unflatten(1, (1, *cls.grid))
         return super().__torch_function__(func, types, args, kwargs or {})
 
 
@@ -48,6 +61,7 @@ class Wearing:
 
     wearers: groups of LoRAs that tokens wear together. places: which tokens wear which.
     timestep_zero: whether reference tokens are modulated apart from the others, so that no row for each token has a place.
+    rows: what modulates every token by itself, where the network wants more of it than one axis of tokens.
     cost: multiplications so far. left_out: layers that could not be changed.
     """
 
@@ -55,6 +69,7 @@ class Wearing:
     wearers: tuple[tuple[Lora, ...], ...]
     places: Places | None
     timestep_zero: bool = False
+    rows: type[PerToken] | None = None
     cost: float = 0.0
     left_out: set[str] = field(default_factory=set)
     made: dict[tuple, Tensor] = field(default_factory=dict)
@@ -97,12 +112,13 @@ class _Hook:
         return cls(wearing, name, tuple(map(patches, wearing.wearers)))
 
     def __call__(self, module: nn.Module, args: tuple, output: Tensor) -> Tensor:
-        wearing, x = self.wearing, args[0].to(output)
+        wearing, kind, output = self.wearing, type(output), output.as_subclass(Tensor)
+        x = args[0].as_subclass(Tensor).to(output)
         worn = wearing.places.worn(self.name, x, output)
         tokens = x.shape[1] if x.ndim > 2 else 1
         if worn is None or (wearing.timestep_zero and tokens <= 2 and tokens < worn.shape[2]):
             wearing.left_out.add(self.name)
-            return output
+            return output.as_subclass(kind)
         if isinstance(module, nn.Conv2d):
             return self._on_pixels(worn, x, output)
         x, out = _by_token(x), _by_token(output)
@@ -112,10 +128,11 @@ class _Hook:
         else:
             out = self._one_by_one(module, worn, x, out)
         if out.shape[1] == output.shape[:-1].numel() // len(out):
-            return out.view(output.shape)
+            return out.view(output.shape).as_subclass(kind)
         if ".emb_layers" in self.name:  # of a UNet, which adds it to the channels of pictures
             return out.mT.unflatten(2, wearing.places.grid)
-        return out.as_subclass(PerToken) if output.ndim == 2 else out
+        rows = wearing.rows or (PerToken if output.ndim == 2 else Tensor)
+        return out.as_subclass(rows)
 
     def _on_pixels(self, worn: Tensor, x: Tensor, out: Tensor) -> Tensor:
         for number, patches in enumerate(self.patches):

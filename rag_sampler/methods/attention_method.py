@@ -194,6 +194,9 @@ class OnLive:
     def text_masks(self) -> tuple[Tensor | None, ...]:
         return tuple(one.text_mask for one in self.live)
 
+    def words(self, texts: tuple[int, ...]) -> Tensor:
+        return torch.arange(len(texts)).repeat_interleave(torch.tensor(texts))
+
     @property
     def hooks(self) -> tuple[HookGroup | None, ...]:
         return tuple(one.region.conditioning[0][1].get("hooks") for one in self.live)

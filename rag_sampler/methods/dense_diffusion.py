@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import torch
+from comfy.hooks import HookGroup
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
@@ -68,13 +69,13 @@ class DenseDiffusion(AttentionMethod):
         """With a caption and phrases in the words of a CLIP; settings: the fields behind the caption, in their order."""
         refuse_options(
             regions,
-            {**CANNOT_CARRY, "hooks": "LoRA hooks"},
+            CANNOT_CARRY,
             f"{cls.method} reads a region's text alone, as a phrase of one prompt: use it on the base prompt, or in a "
             f"region of Hard Binding",
         )
         found = with_phrases(clip, caption, regions)
         phrases = (
-            replace(region, conditioning=[[phrase, {}]])
+            replace(region, conditioning=[[phrase, {"hooks": region.conditioning[0][1].get("hooks")}]])
             for region, phrase in zip(regions, found.phrases, strict=True)
         )
         return cls(tuple(phrases), found, *settings)
@@ -82,8 +83,8 @@ class DenseDiffusion(AttentionMethod):
     @classmethod
     def check_family(cls, model) -> None:
         network = networks.of(model)
-        if network is None or network.family.kind not in cls.kinds:
-            supported = (family.name for family in networks.FAMILIES if family.kind in cls.kinds)
+        if network is None or not network.family.levels:
+            supported = (family.name for family in networks.FAMILIES if family.levels)
             raise ValueError(
                 f"{cls.method} moves the scores of cross- and self-attention in UNets ({'; '.join(supported)}), and this "
                 f"model is of the family {networks.name_of(model)}. Where text and picture attend to each other in one, as "
@@ -192,11 +193,23 @@ class Segmented:
     masks: Tensor
     levels: dict[tuple[int, int], tuple[Tensor, Tensor]] = field(default_factory=dict)
 
-    conditioning = []
+    conditioning = ()
     texts = ()
     text_masks = ()
     copies = 0
     unread = False
+
+    @property
+    def hooks(self) -> tuple[HookGroup | None, ...]:
+        return tuple(region.conditioning[0][1]["hooks"] for region in self.spec.regions)
+
+    def owner(self, level: Picture | None) -> Tensor:
+        inside, _ = self._level(level.rows, level.columns)
+        return (inside * torch.arange(1, len(inside) + 1)[:, None]).amax(0).long()
+
+    def words(self, texts: tuple[int, ...]) -> Tensor:
+        """Each word of the caption is of the phrase that it stands in."""
+        return pad(self.spec.caption.owner, (0, sum(texts) - len(self.spec.caption.owner)))
 
     def on_levels(
         self, picture: Picture, texts: tuple[int, ...], timestep: float, device, dtype

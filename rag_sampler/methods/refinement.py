@@ -146,8 +146,9 @@ class Refined(OnLive):
         """Of each region, how much of its cell's result is its own, above 0."""
         return tuple(one.share for one in self.live)
 
-    @property
-    def owner(self) -> Tensor:
+    def owner(self, level: Picture | None) -> Tensor:
+        if level is not None:
+            return self._level(level).owner(None)
         owner = torch.zeros(len(self.uncovered) + sum(map(len, self.cells)), dtype=torch.long)
         for number, cell in enumerate(self.cells, 1):
             owner[cell] = number

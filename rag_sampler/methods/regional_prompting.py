@@ -188,8 +188,7 @@ class Prompted(OnLive):
 
     unread = False
 
-    @property
-    def owner(self) -> Tensor:
+    def owner(self, level: Picture | None) -> Tensor:
         """Where regions share a token, the later one's; the background has none."""
         owner = torch.zeros(self.tokens, dtype=torch.long)
         for group in self.groups:

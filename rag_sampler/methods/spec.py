@@ -88,8 +88,7 @@ class Guided(Protocol):
     conditioning: of its regions, an entry each. texts: theirs, [1, T, C] each; lengths may differ.
     text_masks: of these texts [1, T], where their conditionings bring them, else None.
     copies: how many copies of the base prompt's text follow them.
-    owner: of each image token the number of the text, from 1, whose region it lies in, or 0.
-    hooks: of each text the LoRA hooks that it and its region wear, or None.
+    hooks: of each region the LoRA hooks that its tokens wear, or None.
     unread: whether nothing reads the states that are pasted into blocks that can carry a second image stream.
     """
 
@@ -99,9 +98,15 @@ class Guided(Protocol):
     texts: tuple[Tensor, ...]
     text_masks: tuple[Tensor | None, ...]
     copies: int
-    owner: Tensor
     hooks: tuple[HookGroup | None, ...]
     unread: bool
+
+    def owner(self, level: Picture | None) -> Tensor:
+        """Of each image token the number of its region, from 1, or 0; level: the picture as a level of the network sees
+        it, None where it has no levels."""
+
+    def words(self, texts: tuple[int, ...]) -> Tensor:
+        """Of each token of a program's texts, so many each, the number of its region; numbers of no region for others."""
 
     def forks(self, pasted: bool) -> bool:
         """Whether it wants a second image stream; pasted: whether states are pasted into the forward."""

@@ -13,7 +13,7 @@ import torch
 from comfy.ldm.cosmos.predict2 import Attention
 from torch import Tensor
 
-from .network import CROSS, Family
+from .network import CROSS, IMAGE, TEXT, Family
 from .states import FORWARD, Forward, add_patches
 
 BLOCK = "block"
@@ -38,4 +38,6 @@ ANIMA = Family(
     kind=CROSS,
     width=lambda module: module.model_channels,
     kept=lambda network: network.layers * network.width,
+    grid=True,
+    layers=((r"blocks\.\d+\.cross_attn\.[kv]_proj", TEXT), (r"x_embedder|blocks|final_layer", IMAGE)),
 )

@@ -46,6 +46,8 @@ class Family:
     again(module): in how many blocks image tokens attend to each other once more, apart from the texts.
     kept(network): channels of all states of one image token that its hooks record and paste.
     sized: whether it is told the size of the picture.
+    levels: whether its blocks see the picture in fewer and fewer tokens. grid: whether image tokens lie in rows and columns
+    in its layers [B, 1, rows, columns, C].
     layers: the beginning of a layer's name, as a regular expression -> what the layer sees: a kind of block stands for
     the sequence there; layers that see no token are left out.
     """
@@ -71,6 +73,8 @@ class Family:
     again: Callable[[nn.Module], int] = lambda module: 0
     kept: Callable[[Network], int] = lambda network: (1 + network.layers) * network.width
     sized: bool = False
+    levels: bool = False
+    grid: bool = False
     layers: tuple[tuple[str, str], ...] = ()
 
 

@@ -27,6 +27,7 @@ SD = Family(
     kind=CROSS,
     count=_readers,
     width=lambda module: 0,
+    levels=True,
     layers=((r".*\.attn2\.to_[kv]", TEXT), (r"input_blocks|middle_block|output_blocks|out\.", IMAGE)),
 )
 SDXL = replace(SD, name="SDXL", classes=("SDXL",), sized=True)

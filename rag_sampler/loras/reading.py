@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import comfy.lora
 import comfy.lora_convert
 from comfy.hooks import WeightHook
-from torch import Tensor
+from torch import Tensor, nn
 
 from .additions import Addition, LowRank, Unsupported, addition_of, magnitude_of
 
@@ -71,11 +71,21 @@ def read(hook: WeightHook, model) -> dict[str, tuple[Patch, ...]]:
         try:
             if isinstance(adapter, tuple) or not key.endswith(WEIGHT):
                 raise Unsupported(adapter[0])
-            addition = addition_of(adapter, model.model.diffusion_model.get_submodule(name))
+            module = model.model.diffusion_model.get_submodule(name)
+            addition = addition_of(adapter, module)
+            if magnitude_of(adapter) is not None and not _readable(module):
+                raise Unsupported("DoRA, for which the packed weights of this file have to be read")
         except Unsupported as error:
             raise Unsupported(f"{error} ({key})") from None
         layers.setdefault(name, []).append(Patch(addition, adapter, *place))
     return {name: tuple(patches) for name, patches in layers.items()}
+
+
+def _readable(module: nn.Module) -> bool:
+    """Whether ComfyUI can make the weight of a linear layer, as a loader's own layers may not let it."""
+    weight = getattr(module, "weight", None)
+    whole = weight is not None and tuple(weight.shape) == (module.out_features, module.in_features)
+    return whole and weight.is_floating_point() and "GGML" not in type(module).__qualname__
 
 
 def _adapters(hook: WeightHook, model) -> dict:

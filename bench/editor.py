@@ -1,4 +1,4 @@
-"""What Region Canvas costs in the page: frame times of a drag among 30 regions, and the page's added load time.
+"""What Region Canvas costs in the page: frame times of a drag among many regions, and the page's added load time.
 
 python3 dev.py bench editor
 """
@@ -6,6 +6,7 @@ python3 dev.py bench editor
 from __future__ import annotations
 
 import json
+import math
 import statistics
 
 from playwright.sync_api import sync_playwright
@@ -15,9 +16,7 @@ from demo.client import Server, comfyui_root
 from demo.page import ComfyPage
 
 MOVES = 120
-REGIONS = [
-    {"x": (i % 6) / 8, "y": (i // 6) / 8, "w": 0.25, "h": 0.25, "prompt": f"thing {i}"} for i in range(30)
-]
+COUNTS = (30, 200)
 FRAMES = """() => { window.ragFrames = []; let last = performance.now();
   const next = (now) => { ragFrames.push(now - last); last = now; if (window.ragFrames.length < 1e4) requestAnimationFrame(next); };
   requestAnimationFrame(next); }"""
@@ -28,6 +27,18 @@ LOAD = """() => {
   for (const [from, to] of spans) { total += Math.max(0, to - Math.max(from, end)); end = Math.max(end, to); }
   return [ours.length, ours.reduce((sum, one) => sum + one.decodedBodySize, 0), total];
 }"""
+
+
+def regions(count: int) -> str:
+    """A drawing in which every region overlaps those around it."""
+    side = math.isqrt(count - 1) + 1
+    part = 1 / (side + 2)
+    boxes = [(i % side * part, i // side * part) for i in range(count)]
+    made = [
+        {"x": x, "y": y, "w": 2 * part, "h": 2 * part, "prompt": f"thing {i}"}
+        for i, (x, y) in enumerate(boxes)
+    ]
+    return json.dumps({"version": 1, "regions": made})
 
 
 def frames(comfy: ComfyPage) -> list[float]:
@@ -69,12 +80,15 @@ def main() -> None:
         browser = launch(playwright)
         for renderer in ("classic", "nodes2"):
             comfy = ComfyPage(browser, server, renderer)
-            count, size, load = comfy.run(LOAD)
+            modules, size, load = comfy.run(LOAD)
             (canvas,) = comfy.new_graph({"type": "RAGRegionCanvas", "size": [420, 760]})
-            comfy.set_widget(canvas, "regions", json.dumps({"version": 1, "regions": REGIONS}))
-            comfy.settle(1000)
-            print(f"{renderer}: {count} modules, {size / 1024:.0f} KiB, fetched in {load:.0f} ms")
-            show(f"a drag among {len(REGIONS)} regions", frames(comfy))
+            print(f"{renderer}: {modules} modules, {size / 1024:.0f} KiB, fetched in {load:.0f} ms")
+            for count in COUNTS:
+                comfy.set_widget(canvas, "regions", regions(count))
+                comfy.settle(1000)
+                show(f"a drag among {count} regions", frames(comfy))
+                comfy.press("Control+a")
+                show(f"a drag of all {count}", frames(comfy))
             show("the mouse over the empty graph", still(comfy))
             comfy.close()
         browser.close()

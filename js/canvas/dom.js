@@ -48,6 +48,18 @@ const ICONS = {
   back: "M8 13V3M4 7l4-4 4 4",
   front: "M8 3v10M4 9l4 4 4-4",
   duplicate: "M3 3h7v7H3zM6 13h7V6",
+  more: "M3 7.5v1M8 7.5v1M13 7.5v1",
+  view: "M2 5h7M13 5h1M2 11h1M7 11h7M9 3h4v4H9zM3 9h4v4H3z",
+  full: "M6 2H2v4M10 2h4v4M6 14H2v-4M10 14h4v-4",
+  node: "M2 6h4V2M14 6h-4V2M2 10h4v4M14 10h-4v4",
+  "align.left": "M2 2v12M5 4h8v3H5zM5 9h5v3H5z",
+  "align.center": "M8 2v2M8 7v2M8 12v2M3 4h10v3H3zM5 9h6v3H5z",
+  "align.right": "M14 2v12M3 4h8v3H3zM6 9h5v3H6z",
+  "align.top": "M2 2h12M4 5v8h3V5zM9 5v5h3V5z",
+  "align.middle": "M2 8h2M7 8h2M12 8h2M4 3v10h3V3zM9 5v6h3V5z",
+  "align.bottom": "M2 14h12M4 3v8h3V3zM9 6v5h3V6z",
+  "spread.x": "M2 2v12M14 2v12M6 4h4v8H6z",
+  "spread.y": "M2 2h12M2 14h12M4 6v4h8V6z",
   delete: "M3 4h10M6 4V2h4v2M4.5 4l.5 10h6l.5-10",
 };
 

@@ -1,12 +1,17 @@
 /** The editor of Region Canvas: toolbar, stage, list and hints around one drawing. Knows nothing of ComfyUI. */
 
-import { h, place } from "./dom.js";
+import { Broken } from "./broken.js";
+import { listenToClipboard } from "./clipboard.js";
+import { h } from "./dom.js";
+import { Field } from "./field.js";
 import { newBox } from "./geometry.js";
+import { bounds, carried } from "./group.js";
 import { listenToKeys } from "./keys.js";
-import { List } from "./list.js";
+import { openMenu, regionItems } from "./menu.js";
 import { Model } from "./model.js";
 import { listenToPointer } from "./pointer.js";
 import { inPercent, Stage } from "./stage.js";
+import { Strip } from "./strip.js";
 import { addStyle } from "./style.js";
 import { say } from "./texts.js";
 import { Toolbar } from "./toolbar.js";
@@ -20,18 +25,33 @@ import { numbersOf } from "./value.js";
  * @property {() => void} undo
  * @property {() => void} redo
  * @property {() => void} toggleBackground
- * @property {(id: string | null) => void} selected
+ * @property {() => void} toggleFull Show the editor as large as the window, or in its node again.
+ * @property {() => void} help Open the node's page of help.
+ * @property {(number: number) => void} makeMask Put a node behind this one that makes a mask of a region.
+ * @property {() => void} selected
+ * @property {(view: View) => void} viewed
+ *
+ * How the drawing is shown, kept in the node: height of the list in pixels, opacity of the boxes, guides at the thirds.
+ * @typedef {{strip?: number, opacity?: number, guides?: boolean}} View
  */
 
 export class Editor {
-  /** The region that is selected: its id, or null. */
-  selected = null;
+  /** @type {string[]} Ids of the regions that are selected; details are those of the last one. */
+  chosen = [];
+  /** A covered region that Alt+click has reached: in front as long as it is selected. */
+  raised = null;
   size = { width: 1024, height: 1024 };
-  /** What the page has to say besides: a key of texts.js, or null. */
-  note = null;
+  /** What the page has to say besides, in words; and what an empty paper says. */
+  note = "";
+  hint = "";
+  /** @type {View} */
+  view = {};
+  /** Whether it is shown as large as the window. */
+  full = false;
 
   /** What the last run said of the linked layout. */
   told = [];
+  /** What the keys move: where the regions were, and the box around them now. */
   #nudged = null;
 
   /** @param {Host} host */
@@ -41,22 +61,16 @@ export class Editor {
     this.model = new Model();
     this.stage = new Stage();
     this.toolbar = new Toolbar(this);
-    this.list = new List(this);
-    this.status = h("div", { class: "rag-status" });
+    this.strip = new Strip(this);
+    this.broken = new Broken(this);
+    this.field = new Field(this);
+    this.status = h("div", { class: "rag-status", "data-capture-wheel": "true" });
     this.speaker = h("div", { class: "rag-speaker", role: "status", "aria-live": "polite" });
-    this.broken = h("div", { class: "rag-broken", hidden: true });
-    this.root = h(
-      "div",
-      { class: "rag-canvas" },
-      this.toolbar.root,
-      this.broken,
-      this.stage.root,
-      this.list.root,
-      this.status,
-      this.speaker,
-    );
+    this.parts = [this.toolbar.root, this.stage.root, this.strip.splitter, this.strip.root, this.status];
+    this.root = h("div", { class: "rag-canvas" }, this.broken.root, ...this.parts, this.speaker);
     listenToPointer(this);
     listenToKeys(this);
+    listenToClipboard(this);
     this.render();
   }
 
@@ -67,12 +81,25 @@ export class Editor {
 
   set text(text) {
     if (text === this.model.text) return;
-    this.#close();
+    this.field.close();
     this.onCancel?.();
     this.#nudged = null;
     this.model.load(text);
-    if (!this.model.find(this.selected)) this.selected = null;
     this.render();
+  }
+
+  /** The region whose details are shown: its id, or null. */
+  get selected() {
+    return this.chosen.at(-1) ?? null;
+  }
+
+  get chosenRegions() {
+    return this.model.regions.filter((region) => this.chosen.includes(region.id));
+  }
+
+  /** Those that may be moved and removed. */
+  get free() {
+    return this.chosenRegions.filter((region) => !region.locked);
   }
 
   /** The graph is shown at another zoom: labels and handles keep their size on the screen. */
@@ -87,12 +114,32 @@ export class Editor {
     this.render();
   }
 
+  /** @param {View} view What is not said is as it is for a new node. */
+  setView(view) {
+    this.view = view;
+    const { style, classList } = this.root;
+    if (view.strip > 0) style.setProperty("--rag-strip", `${view.strip}px`);
+    else style.removeProperty("--rag-strip");
+    style.setProperty("--rag-opacity", view.opacity ?? 1);
+    classList.toggle("rag-thirds", Boolean(view.guides));
+    this.toolbar.showView(view);
+  }
+
+  changeView(changes) {
+    this.setView({ ...this.view, ...changes });
+    this.host.viewed(this.view);
+  }
+
   render() {
-    const { model, selected, size } = this;
-    this.#showError();
-    this.stage.render(model.regions, selected, size);
-    this.list.render(model.regions, selected, size);
-    this.toolbar.render(model.find(selected), numbersOf(model.regions).get(selected));
+    const { model, size } = this;
+    this.chosen = this.chosen.filter((id) => model.find(id));
+    if (!this.chosen.includes(this.raised)) this.raised = null;
+    const broken = this.broken.render();
+    for (const part of this.parts) part.hidden = broken;
+    this.stage.empty.textContent = this.hint || say("empty");
+    this.stage.render(model.regions, this.chosen, this.raised, size);
+    this.strip.render(model.regions, this.chosen, size);
+    this.toolbar.render(this.chosenRegions, numbersOf(model.regions).get(this.selected));
     this.#showStatus();
   }
 
@@ -102,52 +149,84 @@ export class Editor {
     this.host.changed();
   }
 
+  // --- selection ---
+
+  /** @param {string | string[] | null} ids */
+  select(ids, raised = null) {
+    const chosen = [ids ?? []].flat();
+    if (raised === this.raised && chosen.join() === this.chosen.join()) return;
+    this.finish();
+    this.chosen = chosen;
+    this.raised = raised;
+    this.render();
+    this.host.selected();
+    if (chosen.length === 1) this.announce("say.selected", { number: this.number(chosen[0]) });
+    else if (chosen.length) this.announce("say.chosen", { count: chosen.length });
+  }
+
+  toggle(id) {
+    this.select(this.chosen.includes(id) ? this.chosen.filter((other) => other !== id) : [...this.chosen, id]);
+  }
+
   // --- actions ---
 
-  select(id) {
-    if (id === this.selected) return;
-    this.finish();
-    this.selected = id;
-    this.render();
-    this.host.selected(id);
-    if (id) this.announce("say.selected", { number: this.number(id) });
+  #made(regions) {
+    this.chosen = regions.map((region) => region.id);
+    this.commit();
+    this.host.selected();
+    this.stage.focus(this.selected);
+    this.announce("say.added", { number: regions.map((region) => this.number(region.id)).join(", ") });
   }
 
   addRegion(box = newBox(this.model.regions, this.size)) {
     this.finish();
-    const region = this.model.add(box);
-    this.selected = region.id;
-    this.commit();
-    this.host.selected(region.id);
-    this.stage.focus(region.id);
-    this.announce("say.added", { number: this.number(region.id) });
+    this.#made([this.model.add(box)]);
+  }
+
+  /** @param {import("./value.js").Region[]} regions Of the clipboard. */
+  insert(regions) {
+    this.finish();
+    this.#made(this.model.insert(regions, this.size));
+  }
+
+  duplicate(ids = this.chosen) {
+    this.finish();
+    if (ids.length) this.#made(ids.map((id) => this.model.duplicate(id, this.size)));
   }
 
   placeRegion(id, box) {
-    const region = this.model.find(id);
-    const same = region && ["x", "y", "w", "h"].every((key) => Math.abs(region[key] - box[key]) < 1e-7);
-    if (!region || same) return this.render();
-    const { x, y, w, h: tall } = box;
-    this.model.set(id, { x, y, w, h: tall });
-    this.commit();
-    this.announce("say.placed", { number: this.number(id), ...inPercent(box) });
+    this.placeAll(new Map([[id, box]]));
   }
 
-  /** Change what a region says about itself: hidden, locked, colour. */
-  change(id, changes) {
+  /** @param {Map<string, import("./value.js").Box>} boxes */
+  placeAll(boxes) {
+    const differs = (region, box) => ["x", "y", "w", "h"].some((key) => Math.abs(region[key] - box[key]) >= 1e-7);
+    const moved = [...boxes].filter(([id, box]) => this.model.find(id) && differs(this.model.find(id), box));
+    if (!moved.length) return this.render();
+    for (const [id, { x, y, w, h: tall }] of moved) this.model.set(id, { x, y, w, h: tall });
+    this.commit();
+    const [id, box] = moved[0];
+    if (moved.length === 1) this.announce("say.placed", { number: this.number(id), ...inPercent(box) });
+  }
+
+  /** Change what regions say about themselves: hidden, locked, colour. */
+  change(ids, changes) {
     this.finish();
-    this.model.set(id, changes);
+    for (const id of [ids].flat()) this.model.set(id, changes);
     this.commit();
   }
 
-  remove(id) {
+  /** Remove what is selected and not locked. */
+  remove() {
     this.finish();
-    if (!this.model.find(id) || this.model.find(id).locked) return;
-    const place = this.model.regions.findIndex((region) => region.id === id);
-    this.model.remove(id);
+    const going = this.free;
+    if (!going.length) return;
+    const place = this.model.regions.indexOf(going[0]);
+    for (const { id } of going) this.model.remove(id);
     const next = this.model.regions[Math.min(place, this.model.regions.length - 1)]?.id ?? null;
-    this.selected = next;
+    this.chosen = next ? [next] : [];
     this.commit();
+    this.host.selected();
     this.stage.focus(next);
     this.announce("say.deleted", { count: this.model.regions.length });
   }
@@ -155,17 +234,9 @@ export class Editor {
   clear() {
     this.finish();
     this.model.replace(this.model.regions.filter((region) => region.locked));
-    this.selected = null;
+    this.chosen = [];
     this.commit();
     this.announce("say.deleted", { count: this.model.regions.length });
-  }
-
-  duplicate(id) {
-    this.finish();
-    this.selected = this.model.duplicate(id, this.size).id;
-    this.commit();
-    this.stage.focus(this.selected);
-    this.announce("say.added", { number: this.number(this.selected) });
   }
 
   reorder(id, by) {
@@ -173,12 +244,18 @@ export class Editor {
     if (this.model.reorder(id, by)) this.commit();
   }
 
-  /** @returns {boolean} False if a part would be smaller than a token. */
-  split(cells, prompts) {
+  /** @param {number} place In the list as it is; 0 is the back. */
+  moveTo(ids, place) {
     this.finish();
-    const first = this.model.split(this.selected, cells, prompts, this.size);
+    if (this.model.moveTo(ids, place)) this.commit();
+  }
+
+  /** @returns {boolean} False if a part would be smaller than a token. */
+  split(cells, prompts, anew) {
+    this.finish();
+    const first = this.model.split(this.selected, cells, prompts, this.size, anew);
     if (!first) return false;
-    this.selected = first.id;
+    this.chosen = [first.id];
     this.commit();
     this.stage.focus(first.id);
     return true;
@@ -191,22 +268,30 @@ export class Editor {
     this.announce("say.linked", { count: this.model.regions.length });
   }
 
+  /** The menu of what is selected, or of the empty paper. */
+  openMenu(x, y) {
+    openMenu(regionItems(this), x, y, () => this.stage.focus(this.selected));
+  }
+
   // --- nudging with the keys: one step of undo from the first key to its release ---
 
-  nudge(id, by) {
-    const region = this.model.find(id);
-    if (region.locked) return;
-    if (this.#nudged && this.#nudged.id !== id) this.finish();
-    this.#nudged = { id, box: by(this.#nudged?.box ?? region) };
-    this.stage.place(id, this.#nudged.box);
+  /** @param {(box: import("./value.js").Box) => import("./value.js").Box} by What happens to the box around all. */
+  nudge(by) {
+    const from = this.#nudged?.from ?? this.free;
+    if (!from.length) return;
+    const around = bounds(from);
+    const to = by(this.#nudged?.to ?? around);
+    const boxes = new Map(carried(from, around, to, this.size).map((region) => [region.id, region]));
+    this.#nudged = { from, to, boxes };
+    this.stage.placeAll(boxes);
   }
 
   /** End what is under way: a nudge, a prompt that is being typed. */
   finish() {
     const nudged = this.#nudged;
     this.#nudged = null;
-    if (nudged) this.placeRegion(nudged.id, nudged.box);
-    this.#close();
+    if (nudged) this.placeAll(nudged.boxes);
+    this.field.close();
   }
 
   cancel() {
@@ -219,36 +304,9 @@ export class Editor {
   /** The prompt as it is typed: saved at once, one step of undo when the field is left. */
   typePrompt(id, prompt) {
     this.model.set(id, { prompt });
-    this.stage.render(this.model.regions, this.selected, this.size);
+    this.stage.render(this.model.regions, this.chosen, this.raised, this.size);
+    this.strip.list.showPrompt(id, prompt);
     this.#showStatus();
-  }
-
-  /** Type a region's prompt in place, on top of it. */
-  editPrompt(id) {
-    this.select(id);
-    this.#close();
-    const region = this.model.find(id);
-    const before = region.prompt;
-    const label = { placeholder: say("prompt"), "aria-label": say("prompt") };
-    const field = h("textarea", { class: "rag-prompt", "data-capture-wheel": "true", ...label });
-    field.value = before;
-    place(field, region);
-    field.addEventListener("input", () => {
-      this.typePrompt(id, field.value);
-      this.list.showPrompt(id, field.value);
-    });
-    field.addEventListener("blur", () => this.#close());
-    field.addEventListener("keydown", (event) => {
-      if (event.key === "Escape") {
-        event.stopPropagation();
-        this.#close();
-        this.stage.focus(id);
-      } else if (field.value === before) this.undoInstead(event);
-    });
-    this.stage.paper.append(field);
-    field.focus({ preventScroll: true }); // takes the focus from the region, which ends what is under way
-    this.#field = { field, id, before };
-    field.select();
   }
 
   /** Ctrl+Z in a field where nothing was typed means the step before. */
@@ -257,18 +315,8 @@ export class Editor {
     event.preventDefault();
     event.stopPropagation();
     this.stage.focus(this.selected);
-    this.#close();
+    this.field.close();
     this.host.undo();
-  }
-
-  #field = null;
-
-  #close() {
-    const open = this.#field;
-    if (!open) return;
-    this.#field = null; // first: removing the field makes it lose focus, which comes here again
-    open.field.remove();
-    if (this.model.find(open.id) && this.model.find(open.id).prompt !== open.before) this.commit();
   }
 
   // --- saying things ---
@@ -283,53 +331,15 @@ export class Editor {
 
   #showStatus() {
     const { free, empty, overlapping, small } = this.model.findings(this.size);
-    const parts = [];
-    if (this.note) parts.push(say(this.note));
+    const parts = this.note ? [this.note] : [];
     if (!this.model.regions.length) parts.push(say("status.none"));
     else if (free > 0) parts.push(say("status.free", { percent: Math.max(1, Math.round(100 * free)) }));
     else parts.push(say("status.full"));
-    for (const [key, numbers] of Object.entries({ empty, overlap: overlapping, small }))
+    for (const [key, numbers] of Object.entries({ outside: this.model.mended, empty, overlap: overlapping, small }))
       if (numbers.length) parts.push(say(`status.${key}`, { numbers: numbers.join(", ") }));
-    this.status.textContent = [...parts, ...this.told].join(" · ");
-    this.status.title = this.status.textContent;
-  }
-
-  #showError() {
-    const { error } = this.model;
-    this.broken.hidden = !error;
-    for (const { root } of [this.toolbar, this.stage, this.list, { root: this.status }]) root.hidden = Boolean(error);
-    if (!error) {
-      this.broken.replaceChildren();
-      return;
-    }
-    const [reason, raw] = this.broken.querySelectorAll(".rag-reason, .rag-raw");
-    if (reason) {
-      reason.textContent = say(error.key, error.values);
-      if (raw.value !== this.model.text) raw.value = this.model.text;
-      return;
-    }
-    this.broken.replaceChildren(...this.#repair(error));
-  }
-
-  /** What stands in the editor's place for a text that is no drawing: why, and the text, to be put right. */
-  #repair(error) {
-    const raw = h("textarea", { class: "rag-raw", "data-capture-wheel": "true", spellcheck: "false" });
-    raw.value = this.model.text;
-    raw.addEventListener("input", () => {
-      this.model.load(raw.value);
-      if (this.model.error) this.render();
-      else this.commit();
-    });
-    raw.addEventListener("change", () => this.host.changed());
-    const anew = () => {
-      this.model.replace([]);
-      this.commit();
-    };
-    return [
-      h("strong", {}, say("error.title")),
-      h("div", { class: "rag-reason", role: "alert" }, say(error.key, error.values)),
-      raw,
-      h("button", { type: "button", onclick: anew }, say("error.anew")),
-    ];
+    const text = [...parts, ...this.told].join(" · ");
+    if (this.status.textContent === text) return;
+    this.status.textContent = text;
+    this.status.title = text;
   }
 }

@@ -7,24 +7,29 @@ const TURNS = { "]": 1, "[": -1 };
 const STEP = 1;
 const LARGE_STEP = 4; // tokens
 
+const isPeek = (event) => event.key.toLowerCase() === "h";
+
 /** @param {import("./editor.js").Editor} editor */
 export function listenToKeys(editor) {
   const { paper } = editor.stage;
 
   editor.root.addEventListener("keydown", (event) => {
-    if (event.target.closest("input, textarea")) return;
     const control = event.ctrlKey || event.metaKey;
+    if (event.target.closest("input, textarea")) {
+      // what is typed is nobody else's; AltGr counts as Ctrl and Alt
+      if (!control || event.altKey) event.stopPropagation();
+      return;
+    }
     // Without this the browser would also undo in the field that was typed in last. The page's own undo goes on.
     if (control && /^[zy]$/i.test(event.key)) {
       editor.host.undoing();
       return event.preventDefault();
     }
-    if (!paper.contains(event.target)) {
-      // on a button the page would delete the node
-      if (event.key === "Delete" || event.key === "Backspace") event.stopPropagation();
-      return;
-    }
+    // buttons have keys of their own; the rest is the editor's wherever the focus is, else the page would delete the node
+    const general = control || ["Delete", "Backspace", "Escape"].includes(event.key);
+    if (!general && !paper.contains(event.target)) return;
     // on many keyboards brackets need AltGr, which counts as Ctrl and Alt
+    if (control && !event.altKey && /^[cxv]$/i.test(event.key)) return event.stopPropagation(); // clipboard.js
     const turns = event.key in TURNS && (event.altKey || !control);
     const done = turns ? cycle(TURNS[event.key]) : control ? withControl(event) : alone(event);
     if (!done) return;
@@ -33,48 +38,69 @@ export function listenToKeys(editor) {
   });
 
   editor.root.addEventListener("keyup", (event) => {
-    if (event.key in ARROWS && !event.target.closest("input, textarea")) editor.finish();
+    if (isPeek(event) && editor.root.classList.contains("rag-peek")) {
+      peek(false);
+      editor.stage.focus(editor.selected);
+    }
+    if (event.target.closest("input, textarea")) event.stopPropagation();
+    else if (event.key in ARROWS) editor.finish();
   });
+
+  for (const name of ["keypress", "dblclick"]) editor.root.addEventListener(name, (event) => event.stopPropagation());
+
+  /** Hide the boxes, or show them again. What is hidden cannot have the focus. */
+  function peek(on) {
+    const { classList } = editor.root;
+    if (classList.contains("rag-peek") === on) return;
+    if (on) editor.stage.focus(null);
+    classList.toggle("rag-peek", on);
+  }
 
   paper.addEventListener("focusin", (event) => {
     const id = event.target.closest("[data-region]")?.dataset.region;
-    if (id) editor.select(id);
+    if (id && !editor.chosen.includes(id)) editor.select(id);
   });
 
   paper.addEventListener("focusout", (event) => {
-    if (!event.target.closest("textarea")) editor.finish();
+    if (!paper.contains(event.relatedTarget)) peek(false);
+    if (!event.target.closest("input, textarea")) editor.finish();
   });
 
   function withControl(event) {
-    if (event.key.toLowerCase() !== "d" || !editor.selected) return false;
-    editor.duplicate(editor.selected);
+    const key = event.key.toLowerCase();
+    if (key === "d") editor.duplicate();
+    else if (key === "a") editor.select(editor.model.regions.map((region) => region.id));
+    else return false;
     return true;
   }
 
   function alone(event) {
     const { key } = event;
     const id = editor.selected;
-    if (key in ARROWS) return id !== null && arrow(id, event);
+    if (key in ARROWS) return id !== null && arrow(event);
     if (event.altKey) return false;
-    if (key.toLowerCase() === "n") editor.addRegion();
+    if (isPeek(event)) peek(true);
+    else if (key.toLowerCase() === "n") editor.addRegion();
+    else if (key.toLowerCase() === "f") editor.host.toggleFull();
     else if (key === "Escape") leave();
     else if (key === "Delete" || key === "Backspace")
-      editor.remove(id); // with nothing selected, too: the page would delete the node
+      editor.remove(); // with nothing selected, too: the page would delete the node
     else if (!id) return false;
-    else if (key === "Enter") editor.editPrompt(id);
+    else if (key === "Enter") editor.field.open(id, "prompt");
+    else if (key === "F2") editor.field.open(id, "name");
     else return false;
     return true;
   }
 
-  function arrow(id, event) {
+  function arrow(event) {
     const step = event.shiftKey ? LARGE_STEP : STEP;
     const [right, down] = ARROWS[event.key];
     const dx = (right * step * TOKEN) / editor.size.width;
     const dy = (down * step * TOKEN) / editor.size.height;
     if (event.altKey) {
       const edge = right ? "e" : "s";
-      editor.nudge(id, (box) => resized(box, edge, dx, dy, editor.size));
-    } else editor.nudge(id, (box) => moved(box, dx, dy, editor.size));
+      editor.nudge((box) => resized(box, edge, dx, dy, editor.size));
+    } else editor.nudge((box) => moved(box, dx, dy, editor.size));
     return true;
   }
 
@@ -88,10 +114,11 @@ export function listenToKeys(editor) {
     return true;
   }
 
-  /** One thing at a time: the drag, the selection, the editor. */
+  /** One thing at a time: the drag, the large editor, the selection, the editor. */
   function leave() {
     if (editor.cancel()) return;
-    if (editor.selected) {
+    if (editor.full) editor.host.toggleFull();
+    else if (editor.selected) {
       editor.select(null);
       editor.stage.focus(null);
     } else document.activeElement?.blur();

@@ -4,12 +4,17 @@ import { boundTokens, moved, overlap, TOKEN, uncovered } from "./geometry.js";
 import { splitBox } from "./split.js";
 import { DrawingError, freeColor, freeId, numbersOf, parseDrawing, VERSION, writeDrawing } from "./value.js";
 
+const aside = (box, size) => moved(box, (2 * TOKEN) / size.width, (2 * TOKEN) / size.height, size);
+
 /** Regions under so many tokens a side often do not come out. */
 const SMALL = 8;
 
 export class Model {
   #raw = "";
   #edited = false;
+
+  /** Numbers of the regions that left the picture, and are shown cut. */
+  mended = [];
 
   /** The fingerprint of the linked layout that was last shown: edits hold until it changes. */
   linked = "";
@@ -24,8 +29,9 @@ export class Model {
     this.#edited = false;
     this.error = null;
     this.drawing = { version: VERSION, regions: [] };
+    this.mended = [];
     try {
-      this.drawing = parseDrawing(text);
+      this.drawing = parseDrawing(text, this.mended);
     } catch (error) {
       if (!(error instanceof DrawingError)) throw error;
       this.error = error;
@@ -56,6 +62,7 @@ export class Model {
     this.drawing = { ...this.drawing, regions };
     if (this.linked) this.drawing.linked = this.linked;
     this.error = null;
+    this.mended = [];
     this.#edited = true;
   }
 
@@ -76,8 +83,7 @@ export class Model {
   /** A copy of a region right in front of it, two tokens aside. */
   duplicate(id, size) {
     const region = this.find(id);
-    const aside = moved(region, (2 * TOKEN) / size.width, (2 * TOKEN) / size.height, size);
-    const copy = { ...aside, id: freeId(this.regions), color: freeColor(this.regions), locked: false };
+    const copy = { ...aside(region, size), id: freeId(this.regions), color: freeColor(this.regions), locked: false };
     this.replace(this.regions.flatMap((other) => (other.id === id ? [other, copy] : [other])));
     return copy;
   }
@@ -93,26 +99,56 @@ export class Model {
     return true;
   }
 
+  /** Put regions at a place of the list, in the order they have there: 0 is the back. False if nothing moves. */
+  moveTo(ids, place) {
+    const going = this.regions.filter((region) => ids.includes(region.id));
+    const before = this.regions.slice(0, place).filter((region) => !ids.includes(region.id));
+    const after = this.regions.slice(place).filter((region) => !ids.includes(region.id));
+    const regions = [...before, ...going, ...after];
+    if (regions.every((region, index) => region === this.regions[index])) return false;
+    this.replace(regions);
+    return true;
+  }
+
+  /** Put copies of regions of any drawing in front, a step aside where one lies at its very place. */
+  insert(regions, size) {
+    const made = [];
+    for (const region of regions) {
+      const others = [...this.regions, ...made];
+      const taken = others.some((other) =>
+        ["x", "y", "w", "h"].every((key) => Math.abs(other[key] - region[key]) < 1e-4),
+      );
+      const box = taken ? aside(region, size) : region;
+      const free = !others.some((other) => other.color === region.color);
+      const color = free ? region.color : freeColor(others);
+      made.push({ ...box, id: freeId(others), color, locked: false });
+    }
+    this.replace([...this.regions, ...made]);
+    return made;
+  }
+
   /**
    * Divide a region, whose first part keeps its name and prompt, or the whole picture if there is no id.
    * @param {string | null} id
    * @param {import("./value.js").Box[]} cells
    * @param {string[]} prompts One for each cell, or none at all.
+   * @param {boolean} anew Without an id: in the place of all regions that are not locked.
    * @returns {import("./value.js").Region | null} The first part; null if a part would be too small.
    */
-  split(id, cells, prompts, size) {
+  split(id, cells, prompts, size, anew = false) {
     const whole = this.find(id);
+    const kept = anew && !whole ? this.regions.filter((region) => region.locked) : this.regions;
     const boxes = splitBox(whole ?? { x: 0, y: 0, w: 1, h: 1 }, cells, size);
     if (!boxes) return null;
     const parts = [];
     for (const [index, box] of boxes.entries()) {
-      const others = [...this.regions, ...parts];
+      const others = [...kept, ...parts];
       const prompt = prompts[index] || (whole && index === 0 ? whole.prompt : "");
       const name = { id: freeId(others), color: freeColor(others), enabled: true };
       parts.push(whole && index === 0 ? { ...whole, ...box, prompt } : { ...name, ...box, prompt });
     }
     const replaced = (region) => (region.id === id ? parts : [region]);
-    this.replace(whole ? this.regions.flatMap(replaced) : [...this.regions, ...parts]);
+    this.replace(whole ? kept.flatMap(replaced) : [...kept, ...parts]);
     return parts[0];
   }
 

@@ -22,6 +22,23 @@ export function isAlive({ graph }) {
   return Boolean(graph) && (graph === root || root.subgraphs?.get(graph.id) === graph);
 }
 
+/** The node at a path (ids from the root graph down, with ":" between them), if it lies on the same graph as a node. */
+export function nodeAt({ graph }, path) {
+  const ids = path.split(":");
+  if (!graph || (ids.length === 1) !== (graph === (app.rootGraph ?? app.graph))) return null;
+  return graph.getNodeById(ids.at(-1)) ?? null;
+}
+
+/** Put an element into a node, as wide as the node. */
+export function addElement(node, name, type, element, options) {
+  const settings = { hideOnZoom: false, socketless: true, hideInPanel: true, ...options };
+  const widget = node.addDOMWidget(name, type, element, settings);
+  // the properties panel writes its own width there, which the classic canvas would then keep
+  Object.defineProperty(widget, "width", { get: () => undefined, set: () => {}, configurable: true });
+  forwardToGraph(element);
+  return widget;
+}
+
 /** Call back when the graph has changed or another graph is shown, undo, redo and subgraphs included. */
 export function onGraphChange(callback) {
   api.addEventListener("graphChanged", callback);

@@ -1,64 +1,86 @@
-/** Drawing, moving and resizing with the mouse, a pen or a finger. */
+/** Drawing, moving, resizing and selecting with the mouse, a pen or a finger. */
 
-import { boxBetween, moved, resized } from "./geometry.js";
+import { boxBetween, moved, overlap, resized } from "./geometry.js";
+import { bounds, carried } from "./group.js";
 import { freeColor } from "./value.js";
 
 /** Pixels on the screen that a press may wander and still be a click. */
 const CLICK = 4;
 
 /**
- * What a gesture does: `at(dx, dy, free)` is the box after the pointer moved by fractions of the image.
- * @typedef {{id?: string, at: (dx: number, dy: number, free: boolean) => import("./value.js").Box}} Gesture
+ * What a gesture does. `drag` shows it after the pointer moved by fractions of the image, `drop` does it, `click` is
+ * for a press that did not move.
+ * @typedef {object} Gesture
+ * @property {(dx: number, dy: number, free: boolean) => void} drag
+ * @property {() => void} drop
+ * @property {() => void} [click]
  */
 
 /** @param {import("./editor.js").Editor} editor */
 export function listenToPointer(editor) {
   const { stage } = editor;
   const { paper } = stage;
-  /** The press under way: where it began, what it does, and the last box; the box is null while it is a click. */
+  /** The press under way, with its gesture. */
   let press = null;
+  /** The region under the last press, and under the first one of a double click. */
+  let pressed = null;
+  let first = null;
 
   paper.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0 || event.target.closest("textarea")) return;
+    if (event.button !== 0 || isField(event.target)) return;
     if (press && press.event.pointerId !== event.pointerId) return; // a second finger
-    if (editor.list.root.contains(document.activeElement)) document.activeElement.blur(); // a number being typed
+    if (editor.root.contains(document.activeElement) && isField(document.activeElement)) document.activeElement.blur();
     editor.finish();
-    const paperOnScreen = paper.getBoundingClientRect(); // the one look at the layout in a gesture
-    const from = {
-      x: (event.clientX - paperOnScreen.left) / paperOnScreen.width,
-      y: (event.clientY - paperOnScreen.top) / paperOnScreen.height,
-    };
-    press = { ...gestureOf(event, from), event, wide: paperOnScreen.width, high: paperOnScreen.height, box: null };
-    if (!press.id) editor.select(null);
-    else if (press.id !== editor.selected) editor.select(press.id);
+    editor.toolbar.close();
+    const { left, top, width, height } = paper.getBoundingClientRect(); // the one look at the layout in a gesture
+    const from = { x: (event.clientX - left) / width, y: (event.clientY - top) / height };
+    press = { event, width, height, dragged: false, ...gestureOf(event, from) };
+    stage.focus(editor.selected);
+  });
+
+  paper.addEventListener("mousedown", (event) => {
+    if (isField(event.target)) return;
+    event.preventDefault(); // the focus is where the press put it, not on the element under it
+    if (event.detail <= 1) first = pressed;
   });
 
   paper.addEventListener("pointermove", (event) => {
     if (event.pointerId !== press?.event.pointerId) return;
     if (!event.buttons) return editor.cancel(); // released outside, before the paper had captured the pointer
     const [dx, dy] = [event.clientX - press.event.clientX, event.clientY - press.event.clientY];
-    if (!press.box && Math.hypot(dx, dy) < CLICK) return;
-    if (!press.box) paper.setPointerCapture(event.pointerId);
-    press.box = press.at(dx / press.wide, dy / press.high, event.altKey);
-    if (press.id) stage.place(press.id, press.box);
-    else stage.showDraft(press.box, press.color);
+    if (!press.dragged && Math.hypot(dx, dy) < CLICK) return;
+    if (!press.dragged) paper.setPointerCapture(event.pointerId);
+    press.dragged = true;
+    press.drag(dx / press.width, dy / press.height, event.altKey);
   });
 
   paper.addEventListener("pointerup", (event) => {
     if (event.pointerId !== press?.event.pointerId) return;
-    const { id, box } = press;
+    const { dragged, drop, click } = press;
     press = null;
     stage.showDraft(null);
-    if (!box) return;
-    if (id) editor.placeRegion(id, box);
-    else editor.addRegion(box);
+    if (dragged) drop();
+    else click?.();
   });
 
   paper.addEventListener("pointercancel", () => editor.cancel());
 
   paper.addEventListener("dblclick", (event) => {
-    const id = event.target.closest("[data-region]")?.dataset.region ?? editor.selected;
-    if (id && !event.target.closest("textarea")) editor.editPrompt(id);
+    if (first && editor.model.find(first) && !isField(event.target) && !event.altKey && !event.shiftKey)
+      editor.field.open(first, "prompt");
+  });
+
+  paper.addEventListener("contextmenu", (event) => {
+    event.stopPropagation(); // the page would open the node's menu
+    if (isField(event.target)) return;
+    event.preventDefault();
+    editor.cancel();
+    editor.finish();
+    const { left, top, width, height } = paper.getBoundingClientRect();
+    const at = { x: (event.clientX - left) / width, y: (event.clientY - top) / height };
+    const stack = stage.under(at, editor.chosen, editor.raised);
+    if (!stack.some((region) => editor.chosen.includes(region.id))) editor.select(stack[0]?.id ?? null);
+    editor.openMenu(event.clientX, event.clientY);
   });
 
   /** Give up the press: everything is again as it was. */
@@ -73,15 +95,72 @@ export function listenToPointer(editor) {
   /** @returns {Gesture} */
   function gestureOf(event, from) {
     const { handle } = event.target.dataset;
-    const id = handle ? editor.selected : event.target.closest("[data-region]")?.dataset.region;
-    const region = editor.model.find(id);
-    if (!region || event.ctrlKey || event.metaKey) {
-      const color = freeColor(editor.model.regions);
-      const to = (dx, dy) => ({ x: from.x + dx, y: from.y + dy });
-      return { color, at: (dx, dy, free) => boxBetween(from, to(dx, dy), editor.size, free) };
+    const stack = stage.under(from, editor.chosen, editor.raised);
+    const front = stack[0]?.id ?? null;
+    const control = event.ctrlKey || event.metaKey;
+    pressed = handle ? editor.selected : front;
+    if (handle && !control) return shape((box, dx, dy, free) => resized(box, handle, dx, dy, editor.size, free));
+    if (event.shiftKey) return { ...marquee(from), click: () => front && editor.toggle(front) };
+    if (!front || control) {
+      editor.select(null);
+      return draw(from);
     }
-    if (region.locked) return { id, at: () => region };
-    if (handle) return { id, at: (dx, dy, free) => resized(region, handle, dx, dy, editor.size, free) };
-    return { id, at: (dx, dy, free) => moved(region, dx, dy, editor.size, free) };
+    if (!stack.some((region) => editor.chosen.includes(region.id))) editor.select(front);
+    const move = shape((box, dx, dy, free) => moved(box, dx, dy, editor.size, free));
+    return { ...move, click: () => (event.altKey ? reach(from) : editor.select(front, editor.raised)) };
+  }
+
+  /** All that is selected, and not locked, follows the box around it. */
+  function shape(by) {
+    const regions = editor.free;
+    const around = bounds(regions);
+    let boxes = new Map();
+    return {
+      drag(dx, dy, free) {
+        if (!around) return;
+        const to = by(around, dx, dy, free);
+        boxes = new Map(carried(regions, around, to, editor.size, free).map((region) => [region.id, region]));
+        stage.placeAll(boxes);
+      },
+      drop: () => editor.placeAll(boxes),
+    };
+  }
+
+  function draw(from) {
+    const color = freeColor(editor.model.regions);
+    let box = null;
+    return {
+      drag(dx, dy, free) {
+        box = boxBetween(from, { x: from.x + dx, y: from.y + dy }, editor.size, free);
+        stage.showDraft(box, color);
+      },
+      drop: () => editor.addRegion(box),
+    };
+  }
+
+  function marquee(from) {
+    let box = null;
+    return {
+      drag(dx, dy) {
+        const [x, y] = [Math.min(from.x, from.x + dx), Math.min(from.y, from.y + dy)];
+        box = { x, y, w: Math.abs(dx), h: Math.abs(dy) };
+        stage.showDraft(box);
+      },
+      drop() {
+        const caught = editor.model.regions.filter((region) => region.enabled && overlap(region, box));
+        editor.select([...new Set([...editor.chosen, ...caught.map((region) => region.id)])]);
+        stage.focus(editor.selected);
+      },
+    };
+  }
+
+  /** Select what lies behind the selected one at a point; after the last the first again. */
+  function reach(from) {
+    const stack = stage.under(from, editor.chosen, null);
+    const at = stack.findIndex((region) => region.id === editor.selected);
+    const { id } = stack[(at + 1) % stack.length];
+    editor.select(id, id);
   }
 }
+
+const isField = (element) => Boolean(element?.closest("input, textarea"));

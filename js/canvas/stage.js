@@ -3,20 +3,25 @@
 import { inkOn } from "./color.js";
 import { h, place, svg } from "./dom.js";
 import { HANDLES, labelSteps, overlap, TOKEN } from "./geometry.js";
+import { bounds } from "./group.js";
 import { say } from "./texts.js";
 import { numbersOf } from "./value.js";
 
 let editors = 0;
 
+/** Overlaps that are hatched at most: more cover everything, and would cost the frame. */
+const MOST_PATCHES = 400;
+
 /** @typedef {import("./value.js").Region} Region */
 
 export class Stage {
-  /** @type {Map<string, {box: HTMLElement, label: HTMLElement, words: HTMLElement, extent: HTMLElement, hole: SVGElement}>} */
+  /** @type {Map<string, {box: HTMLElement, label: HTMLElement, words: HTMLElement, extent: HTMLElement, hole: SVGElement, serial: number}>} */
   #shown = new Map();
   /** @type {Region[]} Those drawn now. */
   #regions = [];
-  /** Patches of two regions that overlap: "id id" -> element. */
+  /** Patches of two regions that overlap, by their serials. */
   #patches = new Map();
+  #serial = 0;
   #cell = 0;
 
   constructor() {
@@ -26,6 +31,7 @@ export class Stage {
     this.image = h("img", { class: "rag-image", alt: "", draggable: false, hidden: true });
     this.regions = h("div", { class: "rag-regions", role: "listbox", "aria-label": say("aria.regions") });
     this.patches = h("div", { class: "rag-patches" });
+    this.guides = h("div", { class: "rag-guides" });
     this.handles = h("div", { class: "rag-handles", hidden: true }, ...HANDLES.map(handle));
     this.draft = h("div", { class: "rag-draft", hidden: true });
     this.empty = h("div", { class: "rag-empty" }, say("empty"));
@@ -36,6 +42,7 @@ export class Stage {
       svg("svg", { class: "rag-shade", viewBox: "0 0 1 1", preserveAspectRatio: "none" }, this.holes, shade),
       this.regions,
       this.patches,
+      this.guides,
       this.handles,
       this.draft,
       this.empty,
@@ -45,62 +52,88 @@ export class Stage {
     new ResizeObserver(([entry]) => this.#fitGrid(entry.contentRect.width)).observe(this.paper);
   }
 
-  /** Draw everything anew: after a change, a selection or another size. */
-  render(regions, selected, size) {
+  /**
+   * Draw everything anew: after a change, a selection or another size.
+   * @param {Region[]} regions
+   * @param {string[]} chosen Ids of the selected ones.
+   * @param {string | null} raised The one that is shown, and found, in front of its place.
+   */
+  render(regions, chosen, raised, size) {
     this.#regions = regions;
     this.size = size;
     this.paper.style.setProperty("--rag-aspect", this.aspect);
     this.paper.setAttribute("aria-label", say("aria.stage", { ...size, count: regions.length }));
     this.empty.hidden = regions.length > 0;
     const numbers = numbersOf(regions);
-    const seen = regions.filter((region) => region.enabled || region.id === selected);
-    for (const id of this.#shown.keys()) if (!seen.some((region) => region.id === id)) this.#drop(id);
+    const picked = new Set(chosen);
+    const seen = regions.filter((region) => region.enabled || picked.has(region.id));
+    const ids = new Set(seen.map((region) => region.id));
+    for (const id of this.#shown.keys()) if (!ids.has(id)) this.#drop(id);
     const steps = labelSteps(seen);
     for (const [index, region] of seen.entries()) {
-      this.#draw(region, numbers.get(region.id), region.id === selected, steps[index]);
+      this.#draw(region, numbers.get(region.id), picked.has(region.id), steps[index], chosen.length === 1);
+      this.#shown.get(region.id).box.classList.toggle("rag-raised", region.id === raised);
     }
     this.#order(seen);
-    const chosen = regions.find((region) => region.id === selected);
-    this.handles.hidden = !chosen || Boolean(chosen.locked);
-    if (chosen) place(this.handles, chosen);
+    this.#frame(regions.filter((region) => picked.has(region.id) && !region.locked));
     this.#fitGrid();
-    this.#patch(regions);
+    this.#patchAll(new Set(regions.map((region) => region.id)), regions);
   }
 
-  /** Show a region at another place while it is dragged: writes a few styles, reads nothing. */
-  place(id, box) {
-    const { box: element, hole, extent } = this.#shown.get(id);
-    place(element, box);
-    place(this.handles, box);
-    punch(hole, box);
-    extent.textContent = pixels(box, this.size);
-    const region = this.#regions.find((other) => other.id === id);
-    for (const other of this.#regions) if (other.id !== id) this.#patchPair(region, other, { ...region, ...box });
+  /** Show regions at other places while they are dragged: writes a few styles, reads nothing. */
+  placeAll(boxes) {
+    this.#frame([...boxes.values()]);
+    for (const [id, box] of boxes) {
+      const { box: element, hole, extent } = this.#shown.get(id);
+      place(element, box);
+      punch(hole, box);
+      if (boxes.size === 1) extent.textContent = pixels(box, this.size);
+    }
+    this.#patchAll(
+      boxes,
+      this.#regions.map((region) => (boxes.has(region.id) ? { ...region, ...boxes.get(region.id) } : region)),
+    );
   }
 
-  /** Show the box that is being drawn; null when it is done. */
+  /** The region at a point of the picture that is in front, and those behind it. */
+  under({ x, y }, chosen, raised) {
+    const inside = (box) => x >= box.x && x <= box.x + box.w && y >= box.y && y <= box.y + box.h;
+    const stack = this.#regions.filter((one) => (one.enabled || chosen.includes(one.id)) && inside(one)).reverse();
+    const front = stack.find((region) => region.id === raised);
+    return front ? [front, ...stack.filter((region) => region !== front)] : stack;
+  }
+
+  #frame(boxes) {
+    const around = bounds(boxes);
+    this.handles.hidden = !around;
+    if (around) place(this.handles, around);
+  }
+
+  /** Show the box that is being drawn, or, without a colour, what is being caught; null when it is done. */
   showDraft(box, color = "") {
     this.draft.hidden = !box;
     this.empty.hidden ||= Boolean(box);
     if (!box) return;
-    this.draft.style.setProperty("--rag-tint", color);
-    this.draft.textContent = pixels(box, this.size);
+    this.draft.style.setProperty("--rag-tint", color || "#fff");
+    this.draft.textContent = color ? pixels(box, this.size) : "";
     place(this.draft, box);
   }
 
   /**
+   * The picture stays until the next one is there.
    * @param {string} url Of the picture behind the regions; empty for none.
-   * @param {boolean} stretched Show it in whatever shape it is; else only in the shape of the layout.
+   * @param {number} slack By how much, as a share, its shape may differ from the layout's.
    */
-  showImage(url, stretched) {
+  showImage(url, slack) {
     const { image } = this;
-    const fits = () => stretched || Math.abs(image.naturalWidth / image.naturalHeight / this.aspect - 1) < 0.03;
-    const loaded = () => image.complete && image.naturalWidth > 0 && fits();
-    image.onload = image.onerror = () => {
-      image.hidden = !loaded();
+    const show = () => {
+      const aspect = image.naturalWidth / image.naturalHeight;
+      image.hidden = !(Math.abs(aspect / this.aspect - 1) <= slack);
     };
-    if (url && image.getAttribute("src") !== url) image.src = url;
-    image.hidden = !url || !loaded();
+    image.onload = image.onerror = show;
+    if (!url) image.hidden = true;
+    else if (image.getAttribute("src") !== url) image.src = url;
+    else if (image.complete) show();
   }
 
   get aspect() {
@@ -116,7 +149,7 @@ export class Stage {
     (this.#shown.get(id)?.box ?? this.paper).focus({ preventScroll: true });
   }
 
-  #draw(region, number, selected, step) {
+  #draw(region, number, selected, step, alone) {
     const shown = this.#shown.get(region.id) ?? this.#make(region.id);
     const { box, label, words, extent, hole } = shown;
     place(box, region);
@@ -130,12 +163,13 @@ export class Stage {
     box.setAttribute("aria-selected", selected);
     box.setAttribute("aria-label", described(region, number));
     label.firstChild.textContent = number ?? "–";
-    extent.textContent = selected ? pixels(region, this.size) : "";
+    label.lastChild.textContent = region.name ?? "";
+    extent.textContent = selected && alone ? pixels(region, this.size) : "";
     words.textContent = region.prompt;
   }
 
   #make(id) {
-    const label = h("span", { class: "rag-label" }, h("b"));
+    const label = h("span", { class: "rag-label" }, h("b"), h("span"));
     const extent = h("span", { class: "rag-size" });
     const words = h("span", { class: "rag-words" });
     const inside = h("div", { class: "rag-inside" }, words);
@@ -146,7 +180,8 @@ export class Stage {
       label,
       extent,
     );
-    const shown = { box, label, words, extent, hole: svg("rect", { fill: "black" }) };
+    const hole = svg("rect", { fill: "black" });
+    const shown = { box, label, words, extent, hole, serial: this.#serial++ };
     this.regions.append(box);
     this.holes.append(shown.hole);
     this.#shown.set(id, shown);
@@ -154,9 +189,14 @@ export class Stage {
   }
 
   #drop(id) {
-    const { box, hole } = this.#shown.get(id);
+    const { box, hole, serial } = this.#shown.get(id);
     box.remove();
     hole.remove();
+    for (const [key, element] of this.#patches) {
+      if (key % PAIR !== serial && Math.floor(key / PAIR) !== serial) continue;
+      element.remove();
+      this.#patches.delete(key);
+    }
     this.#shown.delete(id);
   }
 
@@ -168,23 +208,25 @@ export class Stage {
     }
   }
 
-  #patch(regions) {
-    for (const element of this.#patches.values()) element.remove();
-    this.#patches.clear();
-    for (const [index, region] of regions.entries())
-      for (const other of regions.slice(index + 1)) this.#patchPair(region, other, region);
+  /** Hatch what regions share with others, for each pair with one that changed. */
+  #patchAll(changed, regions) {
+    const shown = regions.filter((region) => this.#shown.has(region.id));
+    const serials = shown.map((region) => this.#shown.get(region.id).serial);
+    const moved = shown.map((region) => changed.has(region.id));
+    for (let one = 0; one < shown.length; one++)
+      for (let two = one + 1; two < shown.length; two++)
+        if (moved[one] || moved[two]) this.#patchPair(pairKey(serials[one], serials[two]), shown[one], shown[two]);
   }
 
-  /** Hatch what a region, now at `box`, shares with another one. */
-  #patchPair(region, other, box) {
-    const key = [region.id, other.id].sort().join(" ");
-    const shared = region.enabled && other.enabled ? overlap(box, other) : null;
+  #patchPair(key, one, two) {
+    const shared = one.enabled && two.enabled ? overlap(one, two) : null;
     let element = this.#patches.get(key);
     if (!shared) {
       element?.remove();
       this.#patches.delete(key);
       return;
     }
+    if (!element && this.#patches.size >= MOST_PATCHES) return;
     if (!element) {
       element = h("div", { class: "rag-patch" });
       this.#patches.set(key, element);
@@ -205,6 +247,11 @@ export class Stage {
   }
 }
 
+const PAIR = 1e6;
+
+/** The order of the list does not tell a pair. */
+const pairKey = (one, two) => Math.min(one, two) * PAIR + Math.max(one, two);
+
 const handle = (name) => h("i", { "data-handle": name, "aria-hidden": "true" });
 
 function punch(hole, box) {
@@ -221,7 +268,8 @@ const percent = (fraction) => Math.round(100 * fraction);
 /** A region in words, for screen readers. */
 export function described(region, number) {
   const state = (region.enabled ? "" : say("aria.hidden")) + (region.locked ? say("aria.locked") : "");
-  const prompt = region.prompt.trim() || say("aria.noPrompt");
+  const words = region.prompt.trim() || say("aria.noPrompt");
+  const prompt = region.name ? `${region.name}, ${words}` : words;
   return say("aria.region", { number: number ?? "–", prompt, ...inPercent(region), state });
 }
 

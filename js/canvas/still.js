@@ -4,11 +4,11 @@ import { app } from "../../../scripts/app.js";
 import { inkOn } from "./color.js";
 import { h, place } from "./dom.js";
 import { isLinked, pictureSize, regionsOf, widgetOf, widgetValue } from "./graph.js";
-import { chain, forwardToGraph, healElement, isAlive, onGraphChange } from "./page.js";
+import { addElement, chain, healElement, isAlive, onGraphChange } from "./page.js";
 import { parseRatio, splitPrompts } from "./split.js";
+import { ratioFault } from "./split_panel.js";
 import { addStyle } from "./style.js";
 import { say, setLanguage } from "./texts.js";
-import { ratioFault } from "./toolbar.js";
 import { BORDER_SLACK } from "./value.js";
 
 const HEIGHT = 110;
@@ -25,13 +25,13 @@ const FOLLOWED = {
 class Still {
   constructor(node) {
     this.node = node;
+    this.fresh = widgetOf(node, "split_ratio")?.value;
     this.paper = h("div", { class: "rag-paper" });
     this.fault = h("div", { class: "rag-fault" });
     this.root = h("div", { class: "rag-still" }, h("div", { class: "rag-stage" }, this.paper), this.fault);
-    const options = { serialize: false, getMinHeight: () => HEIGHT, hideOnZoom: false, socketless: true };
-    const widget = node.addDOMWidget("layout_preview", "RAG_STILL", this.root, { ...options, getValue: () => "" });
+    const options = { serialize: false, getMinHeight: () => HEIGHT, getValue: () => "" };
+    const widget = addElement(node, "layout_preview", "RAG_STILL", this.root, options);
     widget.serialize = false; // not in the workflow; the option keeps it out of the prompt
-    forwardToGraph(this.root);
     chain(node, "onAdded", () => this.#added());
     chain(node, "onConfigure", () => this.#added());
     chain(node, "onConnectionsChange", () => setTimeout(() => this.refresh()));
@@ -53,7 +53,7 @@ class Still {
     if (!node.graph) return;
     const size = pictureSize(node) ?? { width: 1, height: 1 };
     this.paper.style.setProperty("--rag-aspect", size.width / size.height);
-    this.fault.replaceChildren(...faultsOf(node));
+    this.fault.replaceChildren(...faultsOf(node, this.fresh));
     const regions = regionsOf(node);
     const box = node.comfyClass === "RAGRegionBox"; // its own words stand above it, those before it are outlines
     this.paper.replaceChildren(
@@ -74,8 +74,11 @@ function still({ box, prompt, color }, number, own, spoken) {
   return element;
 }
 
-/** What is wrong with a node's layout, where it stands. */
-function* faultsOf(node) {
+/**
+ * What is wrong with a node's layout, where it stands.
+ * @param {string | undefined} fresh The split ratio of a new node.
+ */
+function* faultsOf(node, fresh) {
   if (FOLLOWED[node.comfyClass].some((name) => isLinked(node, name) && widgetValue(node, name) === undefined)) {
     yield h("div", {}, say("still.linked"));
     return;
@@ -96,7 +99,12 @@ function* faultsOf(node) {
     yield h("div", { class: "rag-ratio" }, ratio.slice(0, error.start), h("mark", {}, bad), ratio.slice(error.end));
     return;
   }
-  const prompts = splitPrompts(String(widgetValue(node, "text") ?? ""), cells).length;
+  const text = String(widgetValue(node, "text") ?? "");
+  if (!text.trim() && ratio === fresh) {
+    yield h("div", {}, say("still.empty", { cells })); // nothing was typed yet: a new node is not wrong
+    return;
+  }
+  const prompts = splitPrompts(text, cells).length;
   if (prompts !== cells) yield h("div", { class: "rag-reason" }, say("still.count", { cells, prompts }));
 }
 

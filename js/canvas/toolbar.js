@@ -1,31 +1,32 @@
-/** The row of tools above the stage, and the panels that it opens: split, and help. */
+/** The row of tools above the stage, and the panels that it opens over it: split, view and help. */
 
-import { h, iconButton, paragraphs } from "./dom.js";
-import { parseRatio, SPLITS, splitPrompts } from "./split.js";
+import { h, iconButton, setIcon } from "./dom.js";
+import { HelpPanel, ViewPanel } from "./panels.js";
+import { SplitPanel } from "./split_panel.js";
 import { say } from "./texts.js";
-
-const WHY = new URL("../docs/why_it_did_not_work.md", import.meta.url);
 
 export class Toolbar {
   /** @param {import("./editor.js").Editor} editor */
   constructor(editor) {
     this.editor = editor;
     const { host } = editor;
+    const open = (name) => ({ "aria-expanded": "false", onclick: () => this.#toggle(name) });
     this.splitButton = h(
       "button",
-      { type: "button", title: say("tool.splitTitle"), "aria-expanded": "false", onclick: () => this.#toggle("split") },
+      { type: "button", title: say("tool.splitTitle"), ...open("split") },
       say("tool.split"),
     );
-    this.background = iconButton("background", say("tool.background"), () => host.toggleBackground());
-    this.split = this.#splitPanel();
-    this.helpButton = iconButton("help", say("tool.help"), () => this.#toggle("help"));
-    this.help = h(
-      "div",
-      { class: "rag-panel rag-help", hidden: true, "data-capture-wheel": "true", tabindex: 0 },
-      h("p", {}, say("help.keys")),
-      h("p", {}, say("help.hints")),
-      h("button", { type: "button", onclick: (event) => this.#explain(event.currentTarget) }, say("help.why")),
-    );
+    this.buttons = {
+      split: this.splitButton,
+      view: iconButton("view", say("tool.view"), () => this.#toggle("view")),
+      help: iconButton("help", say("tool.help"), () => this.#toggle("help")),
+    };
+    this.panels = {
+      split: new SplitPanel(editor, () => this.close()),
+      view: new ViewPanel(editor),
+      help: new HelpPanel(editor),
+    };
+    this.full = iconButton("full", say("tool.full"), () => host.toggleFull());
     this.root = h(
       "div",
       { class: "rag-tools" },
@@ -36,93 +37,49 @@ export class Toolbar {
         this.splitButton,
         iconButton("undo", say("tool.undo"), () => host.undo()),
         iconButton("redo", say("tool.redo"), () => host.redo()),
-        this.background,
+        iconButton("background", say("tool.background"), () => host.toggleBackground()),
+        this.buttons.view,
         iconButton("clear", say("tool.clear"), () => editor.clear()),
-        this.helpButton,
+        this.buttons.help,
+        this.full,
       ),
-      this.split,
-      this.help,
+      ...Object.values(this.panels).map((panel) => panel.root),
     );
     this.root.addEventListener("keydown", (event) => {
-      if (event.key !== "Escape" || (this.split.hidden && this.help.hidden)) return;
+      const open = Object.keys(this.panels).find((name) => !this.panels[name].root.hidden);
+      if (event.key !== "Escape" || !open) return;
       event.stopPropagation();
-      (this.help.hidden ? this.splitButton : this.helpButton).focus();
-      this.#toggle(null);
+      this.buttons[open].focus();
+      this.close();
     });
   }
 
-  /** @param {import("./value.js").Region | undefined} region The selected one, and its number. */
-  render(region, number) {
-    const locked = Boolean(region?.locked);
-    this.splitButton.disabled = locked;
-    this.split.hidden ||= locked;
-    this.target.textContent = region ? say("split.region", { number: number ?? "–" }) : say("split.picture");
+  /** @param {import("./value.js").Region[]} chosen The selected ones, and the number of the last. */
+  render(chosen, number) {
+    const several = chosen.length > 1 || chosen.some((region) => region.locked);
+    this.splitButton.disabled = several;
+    if (several && !this.panels.split.root.hidden) this.#toggle(null);
+    this.panels.split.render(chosen[0], number);
+  }
+
+  close() {
+    if (Object.values(this.panels).some((panel) => !panel.root.hidden)) this.#toggle(null);
+  }
+
+  showView(view) {
+    this.panels.view.show(view);
+  }
+
+  showFull(full) {
+    setIcon(this.full, full ? "node" : "full", say(full ? "tool.node" : "tool.full"));
   }
 
   #toggle(name) {
     this.editor.finish();
-    this.split.hidden = name !== "split" || !this.split.hidden;
-    this.help.hidden = name !== "help" || !this.help.hidden;
-    this.splitButton.setAttribute("aria-expanded", !this.split.hidden);
-  }
-
-  /** Put the page on why things do not work into the place of the button that asks for it. */
-  async #explain(button) {
-    const answer = await fetch(WHY);
-    if (!answer.ok) return;
-    button.replaceWith(...paragraphs(await answer.text()));
-    this.help.focus();
-  }
-
-  #splitPanel() {
-    this.target = h("strong");
-    this.ratio = h("input", { type: "text", placeholder: say("split.ratio"), "aria-label": say("split.ratio") });
-    this.prompts = h("textarea", { rows: 2, placeholder: say("split.prompts"), "aria-label": say("split.prompts") });
-    this.problem = h("div", { class: "rag-reason", role: "alert" });
-    const presets = SPLITS.map(([key, ratio]) =>
-      h("button", { type: "button", onclick: () => this.#apply(ratio) }, say(key)),
-    );
-    const form = h(
-      "form",
-      { class: "rag-panel", hidden: true },
-      this.target,
-      h("div", { class: "rag-presets" }, ...presets),
-      h("div", { class: "rag-ratio-row" }, this.ratio, h("button", { type: "submit" }, say("split.go"))),
-      this.prompts,
-      this.problem,
-    );
-    form.addEventListener("submit", (event) => {
-      event.preventDefault();
-      this.#apply(this.ratio.value);
-    });
-    return form;
-  }
-
-  /** Divide the selected region, or the picture, and close the panel; or say what is wrong. */
-  #apply(ratio) {
-    this.problem.textContent = this.#fault(ratio);
-    if (this.problem.textContent) return;
-    this.prompts.value = "";
-    this.ratio.value = "";
-    this.#toggle(null);
-  }
-
-  #fault(ratio) {
-    let cells;
-    try {
-      cells = parseRatio(ratio);
-    } catch (error) {
-      return ratioFault(error);
+    for (const [one, { root }] of Object.entries(this.panels)) {
+      root.hidden = one !== name || !root.hidden;
+      this.buttons[one].setAttribute("aria-expanded", !root.hidden);
     }
-    const prompts = this.prompts.value.trim() ? splitPrompts(this.prompts.value, cells.length) : [];
-    if (prompts.length && prompts.length !== cells.length)
-      return say("split.count", { cells: cells.length, prompts: prompts.length });
-    return this.editor.split(cells, prompts) ? "" : say("split.small");
+    this.editor.render();
   }
-}
-
-/** What is wrong with a ratio, in words, with the place. Anything but a RatioError goes on. */
-export function ratioFault(error) {
-  if (!error.key) throw error;
-  return say(error.key, { word: error.word, place: error.start + 1 });
 }

@@ -11,7 +11,7 @@ import { colorOf } from "./color.js";
 
 /**
  * @typedef {{x: number, y: number, w: number, h: number}} Box In fractions of the image.
- * @typedef {Box & {id: string, prompt: string, enabled: boolean, locked?: boolean, color: string}} Region
+ * @typedef {Box & {id: string, prompt: string, enabled: boolean, locked?: boolean, color: string, name?: string}} Region
  * @typedef {{version: 1, regions: Region[], linked?: string}} Drawing
  */
 
@@ -32,10 +32,11 @@ export class DrawingError extends Error {
 /**
  * The drawing in a text, empty for an empty text.
  * @param {string} text
+ * @param {number[]} [mended] Takes the numbers of regions that leave the picture, which are cut; else they are errors.
  * @returns {Drawing}
  * @throws {DrawingError}
  */
-export function parseDrawing(text) {
+export function parseDrawing(text, mended) {
   let data = [];
   if (text.trim()) {
     try {
@@ -48,8 +49,9 @@ export function parseDrawing(text) {
   if (!isObject(data) || !Array.isArray(data.regions)) throw new DrawingError("error.shape");
   if ((data.version ?? VERSION) !== VERSION || data.version === null)
     throw new DrawingError("error.version", { found: JSON.stringify(data.version), known: VERSION });
-  data.regions.forEach(check);
-  return { ...data, version: VERSION, regions: complete(data.regions) };
+  const regions = mended ? data.regions.map((region, index) => inside(region, index, mended)) : data.regions;
+  regions.forEach(check);
+  return { ...data, version: VERSION, regions: complete(regions) };
 }
 
 /** @param {Drawing} drawing */
@@ -86,6 +88,16 @@ export function rounded({ x, y, w, h }) {
 }
 
 const isObject = (data) => typeof data === "object" && data !== null && !Array.isArray(data);
+
+/** The part of a region that lies in the picture; as it is where it has none, or is no box. */
+function inside(region, index, mended) {
+  const { x, y, w, h } = region ?? {};
+  const [left, top, right, bottom] = [x, y, x + w, y + h].map((edge) => Math.min(Math.max(edge, 0), 1));
+  const out = x < 0 || y < 0 || Math.max(x + w, y + h) > 1 + BORDER_SLACK;
+  if (!out || !(w > 0 && h > 0 && right > left && bottom > top)) return region;
+  mended.push(index + 1);
+  return { ...region, x: left, y: top, w: right - left, h: bottom - top };
+}
 
 function check(region, index) {
   const fail = (key, found, right) => {

@@ -2,14 +2,18 @@
 
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
+import { Backdrop } from "./backdrop.js";
 import { Editor } from "./editor.js";
-import { following, isLinked, linkedNode, sizeOf } from "./graph.js";
-import { chain, forwardToGraph, healElement, isAlive, onGraphChange } from "./page.js";
-import { setLanguage } from "./texts.js";
+import { Full } from "./full.js";
+import { isLinked, linkedNode, sizeOf, widgetOf } from "./graph.js";
+import { addElement, chain, healElement, isAlive, onGraphChange } from "./page.js";
+import { say, setLanguage } from "./texts.js";
 
 const MIN_HEIGHT = 420;
 /** Milliseconds within which undo makes the node anew. */
 const UNDO_TIME = 1000;
+/** The editor's view -> the node's properties that keep it. */
+const VIEW = { strip: "rag_list_height", opacity: "rag_opacity", guides: "rag_guides" };
 
 /** Undo makes the node anew; what the new editor has to know from the old one, by graph and node id. */
 const memory = new Map();
@@ -17,11 +21,11 @@ const memory = new Map();
 /** @type {Set<Canvas>} Those that are on a graph. */
 const canvases = new Set();
 
-class Canvas {
+export class Canvas {
   /** What the last run said: the true size, what had been guessed, and the picture linked as background. */
-  #told = {};
+  told = {};
   /** Graph and node id, kept: a graph that is cleared loses its own first. */
-  #key = "";
+  key = "";
 
   constructor(node, name) {
     this.node = node;
@@ -31,26 +35,29 @@ class Canvas {
       undo: () => this.#execute("Comfy.Undo"),
       redo: () => this.#execute("Comfy.Redo"),
       toggleBackground: () => this.#toggleBackground(),
+      toggleFull: () => this.#toggleFull(),
+      help: () => this.#help(),
+      makeMask: (number) => this.#makeMask(number),
       selected: () => this.#remember(),
+      viewed: (view) => this.#keepView(view),
     });
     const { editor } = this;
-    this.widget = node.addDOMWidget(name, "RAG_CANVAS", editor.root, {
+    this.full = new Full(editor);
+    this.backdrop = new Backdrop(this);
+    this.widget = addElement(node, name, "RAG_CANVAS", editor.root, {
       getValue: () => editor.text,
       setValue: (value) => {
         editor.text = asText(value);
       },
       getMinHeight: () => MIN_HEIGHT,
-      hideOnZoom: false,
-      socketless: true,
     });
-    forwardToGraph(editor.root);
     chain(node, "onAdded", () => this.#added());
     chain(node, "onConfigure", () => this.#added());
     chain(node, "onConnectionsChange", () => setTimeout(() => this.refresh()));
     chain(node, "onExecuted", (message) => this.#executed(message));
-    chain(node, "onRemoved", () => canvases.delete(this));
+    chain(node, "onRemoved", () => this.#removed());
     for (const size of ["width", "height"]) {
-      const widget = node.widgets.find((one) => one.name === size);
+      const widget = widgetOf(node, size);
       if (widget) chain(widget, "callback", () => this.refresh());
     }
   }
@@ -60,34 +67,24 @@ class Canvas {
     const { node, editor } = this;
     if (!node.graph) return;
     const size = this.#size();
-    editor.note = size ? null : "status.stale";
-    if (isLinked(node, "bboxes") && !editor.model.drawing.linked) editor.note = "status.new";
+    const from = isLinked(node, "bboxes") ? (linkedNode(node, "bboxes")?.title ?? "bboxes") : null;
+    const { linked } = editor.model.drawing;
+    const notes = from ? [say(linked ? "status.linked" : "status.new", { from })] : [];
+    if (!size) notes.push(say("status.stale"));
+    editor.note = notes.join(" · ");
+    editor.hint = from ? say("empty.linked", { from }) : "";
     editor.setSize(size ?? editor.size);
-    editor.setZoom(app.canvas?.ds?.scale ?? 1);
-    this.#showBackground();
+    editor.setZoom(editor.full ? 1 : (app.canvas?.ds?.scale ?? 1));
+    this.backdrop.show();
     editor.render();
-    healElement(node, editor.root);
-  }
-
-  /**
-   * A picture came out of a run: if this layout had part in it, it may lie behind the drawing.
-   * @param {string} path Of the node that showed it: ids from the root graph down, with ":" between them.
-   */
-  result(path, image) {
-    const { graph } = this.node;
-    const ids = path.split(":");
-    if (!graph || (ids.length === 1) !== (graph === (app.rootGraph ?? app.graph))) return;
-    const node = graph.getNodeById(ids.at(-1));
-    if (!node || node.type.startsWith("RAG") || ![...following(this.node)].includes(node)) return;
-    this.#keepResult(image);
-    this.#showBackground();
+    if (!editor.full) healElement(node, editor.root);
   }
 
   /** The picture's size; of a linked one, what the last run said, until the link says something else. */
   #size() {
     const guess = sizeOf(this.node);
     const linked = isLinked(this.node, "width") || isLinked(this.node, "height");
-    return linked && this.#told.size && this.#told.guess === JSON.stringify(guess) ? this.#told.size : guess;
+    return linked && this.told.size && this.told.guess === JSON.stringify(guess) ? this.told.size : guess;
   }
 
   // --- the node's life ---
@@ -95,16 +92,25 @@ class Canvas {
   #added() {
     if (!this.node.graph) return; // a copy on the clipboard
     canvases.add(this);
-    this.#key = `${this.node.graph.id}:${this.node.id}`;
-    const known = memory.get(this.#key);
+    this.key = `${this.node.graph.id}:${this.node.id}`;
+    const { editor, node } = this;
+    editor.setView(Object.fromEntries(Object.entries(VIEW).map(([name, key]) => [name, node.properties[key]])));
+    const known = memory.get(this.key);
     if (known) {
-      this.#told = known.told;
-      this.editor.model.linked = known.linked || this.editor.model.linked;
-      if (this.editor.model.find(known.selected)) this.editor.selected = known.selected;
-      if (performance.now() - known.undoing < UNDO_TIME)
+      this.told = known.told;
+      editor.model.linked = known.linked || editor.model.linked;
+      editor.chosen = known.chosen;
+      if (performance.now() - known.undoing < UNDO_TIME) {
+        if (known.full) setTimeout(() => this.#toggleFull(true), 60);
         for (const wait of [60, 200, 400]) setTimeout(() => this.#focusAgain(), wait);
+      }
     }
     this.refresh();
+  }
+
+  #removed() {
+    this.full.toggle(false);
+    canvases.delete(this);
   }
 
   /** The keys go on working after undo, unless the user has turned to something else. */
@@ -115,9 +121,9 @@ class Canvas {
 
   /** @param {number} undoing When undo was asked for here: the page takes the focus before the node hears of it. */
   #remember(undoing = Number.NEGATIVE_INFINITY) {
-    if (!this.#key) return;
-    const { selected, model } = this.editor;
-    memory.set(this.#key, { selected, linked: model.linked, told: this.#told, undoing });
+    if (!this.key) return;
+    const { chosen, model, full } = this.editor;
+    memory.set(this.key, { chosen, linked: model.linked, told: this.told, full, undoing });
   }
 
   #execute(command) {
@@ -133,51 +139,56 @@ class Canvas {
     else tracker?.checkState?.(); // its name before 1.45
   }
 
+  #keepView(view) {
+    for (const [name, key] of Object.entries(VIEW)) {
+      if (view[name] === undefined) delete this.node.properties[key];
+      else this.node.setProperty(key, view[name]);
+    }
+    this.#capture();
+  }
+
   #executed(message) {
     const shown = message?.rag_canvas?.[0];
     if (!shown) return;
     const { width, height, background, drawing, notes = [] } = shown;
     this.editor.told = notes;
-    this.#told = { size: { width, height }, guess: JSON.stringify(sizeOf(this.node)), background };
+    this.told = { size: { width, height }, guess: JSON.stringify(sizeOf(this.node)), background };
     const news = drawing && isLinked(this.node, "bboxes"); // a run of another tab has nodes of the same ids
     if (news && JSON.parse(drawing).linked !== this.editor.model.drawing.linked) this.editor.adopt(drawing);
     this.#remember();
     this.refresh();
   }
 
-  // --- the picture behind the drawing: the linked one, else the last result ---
-
-  #showBackground() {
-    const off = this.node.properties.rag_background === "off";
-    const linked = off ? null : this.#linkedPicture();
-    const url = off ? "" : (linked ?? this.#lastResult() ?? "");
-    this.editor.stage.showImage(url, Boolean(linked));
-  }
+  // --- what the tools ask for ---
 
   #toggleBackground() {
-    const off = this.node.properties.rag_background === "off";
-    this.node.setProperty("rag_background", off ? "on" : "off");
-    this.#showBackground();
+    this.node.setProperty("rag_background", this.backdrop.off ? "on" : "off");
+    this.backdrop.show();
     this.#capture();
   }
 
-  #linkedPicture() {
-    if (!isLinked(this.node, "background")) return null;
-    const origin = linkedNode(this.node, "background");
-    const file = origin?.widgets?.find((widget) => widget.name === "image" && typeof widget.value === "string");
-    if (file && origin.type.startsWith("LoadImage")) return viewUrl(inputFile(file.value));
-    return origin?.imgs?.[0]?.src ?? (this.#told.background ? viewUrl(this.#told.background) : null);
+  #toggleFull(on) {
+    this.full.toggle(on);
+    this.refresh();
   }
 
-  // The page forgets the outputs of runs when it is loaded again; the session does not.
-
-  #keepResult(image) {
-    sessionStorage.setItem(`rag.result ${this.#key}`, JSON.stringify(image));
+  /** The page of help: ComfyUI opens it from the tools of a selected node. */
+  #help() {
+    this.full.toggle(false);
+    app.canvas.selectNode(this.node);
+    setTimeout(() => document.querySelector("[data-testid='info-button']")?.click(), 100);
   }
 
-  #lastResult() {
-    const kept = sessionStorage.getItem(`rag.result ${this.#key}`);
-    return kept ? viewUrl(JSON.parse(kept)) : null;
+  #makeMask(number) {
+    const { node } = this;
+    const mask = window.LiteGraph.createNode("RAGRegionsToMask");
+    node.graph.add(mask);
+    mask.pos = [node.pos[0] + node.size[0] + 60, node.pos[1]];
+    const { width, height } = this.editor.size;
+    for (const [name, value] of Object.entries({ index: number, width, height })) widgetOf(mask, name).value = value;
+    const input = mask.inputs.findIndex((one) => one.name === "regions");
+    node.connect(0, mask, input);
+    this.#capture();
   }
 }
 
@@ -187,22 +198,11 @@ function asText(value) {
   return value === null || value === undefined ? "" : JSON.stringify(value);
 }
 
-/** The file that a Load Image node names: "folder/name.png [input]". */
-function inputFile(value) {
-  const [, path, type = "input"] = /^(.*?)(?: \[(\w+)\])?$/.exec(value);
-  const cut = path.lastIndexOf("/");
-  return { filename: path.slice(cut + 1), subfolder: path.slice(0, Math.max(cut, 0)), type };
-}
-
-function viewUrl({ filename, subfolder = "", type }) {
-  return api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type })}`);
-}
-
 /** What ComfyUI calls for an input of the widget type RAG_CANVAS. */
 export function makeCanvas(node, name) {
   setLanguage(app.extensionManager?.setting?.get("Comfy.Locale"));
   const { widget } = new Canvas(node, name);
-  return { widget, minWidth: 400, minHeight: 640 };
+  return { widget, minWidth: 420, minHeight: 760 };
 }
 
 /** Once, when the page is set up: follow the graph, its zoom, and the pictures of runs. */
@@ -217,11 +217,18 @@ export function followCanvases() {
   chain(app.canvas, "onDrawForeground", () => {
     if (zoom === app.canvas.ds.scale) return;
     zoom = app.canvas.ds.scale;
-    for (const { editor } of canvases) editor.setZoom(zoom);
+    for (const { editor } of canvases) if (!editor.full) editor.setZoom(zoom);
   });
   api.addEventListener("executed", ({ detail }) => {
     const image = detail.output?.images?.at(-1);
     if (!image) return;
-    for (const canvas of canvases) canvas.result(String(detail.display_node ?? detail.node), image);
+    for (const { backdrop } of canvases) backdrop.result(String(detail.display_node ?? detail.node), image);
   });
+  api.addEventListener("b_preview_with_metadata", ({ detail }) => {
+    for (const { backdrop } of canvases) backdrop.preview(String(detail.displayNodeId ?? detail.nodeId), detail.blob);
+  });
+  for (const name of ["execution_success", "execution_error", "execution_interrupted"])
+    api.addEventListener(name, () => {
+      for (const { backdrop } of canvases) backdrop.end();
+    });
 }

@@ -1,0 +1,67 @@
+/** More about the selected region, in its row of the list: buttons, colour and numbers. */
+
+import { h, iconButton } from "./dom.js";
+import { moved, resized } from "./geometry.js";
+import { say } from "./texts.js";
+
+/** One for the list: it moves to the row that is chosen. */
+export class Details {
+  constructor(editor) {
+    this.editor = editor;
+    const act = (icon, key, run) => iconButton(icon, say(key), (event) => run(this.region.id, event));
+    this.color = h("input", { type: "color", title: say("region.color"), "aria-label": say("region.color") });
+    this.color.addEventListener("change", () => editor.change(this.region.id, { color: this.color.value }));
+    this.numbers = Object.fromEntries(["x", "y", "w", "h"].map((key) => [key, this.#number(key)]));
+    const fields = Object.entries(this.numbers).map(([key, field]) => h("label", {}, key, field));
+    this.root = h(
+      "div",
+      { class: "rag-more" },
+      h(
+        "div",
+        { class: "rag-buttons" },
+        act("back", "region.back", (id) => editor.reorder(id, -1)),
+        act("front", "region.front", (id) => editor.reorder(id, 1)),
+        act("duplicate", "region.duplicate", (id) => editor.duplicate([id])),
+        act("delete", "region.delete", () => editor.remove()),
+        act("more", "region.more", (_, { clientX, clientY }) => editor.openMenu(clientX, clientY)),
+        this.color,
+      ),
+      h("div", { class: "rag-numbers" }, ...fields),
+    );
+  }
+
+  show(row, region, size) {
+    this.region = region;
+    this.color.value = region.color;
+    for (const [key, value] of Object.entries(inPixels(region, size))) {
+      this.numbers[key].value = value;
+      this.numbers[key].disabled = Boolean(region.locked);
+    }
+    if (this.root.parentElement !== row) row.append(this.root);
+  }
+
+  #number(key) {
+    const label = say(`region.${key}`);
+    const field = h("input", { type: "number", step: 16, min: 0, title: label, "aria-label": label });
+    field.addEventListener("change", () => {
+      const { region, editor } = this;
+      if (field.value === "") editor.render();
+      else editor.placeRegion(region.id, withNumber(region, key, field.valueAsNumber, editor.size));
+    });
+    return field;
+  }
+}
+
+function inPixels(box, { width, height }) {
+  const [x, w] = [box.x, box.w].map((part) => Math.round(part * width));
+  const [y, tall] = [box.y, box.h].map((part) => Math.round(part * height));
+  return { x, y, w, h: tall };
+}
+
+/** The box with one number, in pixels, changed: that edge on the grid and inside the image, the others as they are. */
+function withNumber(box, key, pixels, size) {
+  if (key === "x") return moved(box, pixels / size.width - box.x, 0, size);
+  if (key === "y") return moved(box, 0, pixels / size.height - box.y, size);
+  if (key === "w") return resized(box, "e", pixels / size.width - box.w, 0, size);
+  return resized(box, "s", 0, pixels / size.height - box.h, size);
+}

@@ -61,13 +61,13 @@ const CSS = `
 .rag-region.rag-raised { z-index: 2; }
 .rag-region.rag-locked { cursor: default; }
 .rag-region.rag-off { border-style: dashed; background: none; opacity: .7; }
-.rag-inside { position: absolute; inset: 0; padding: calc(min(12px * var(--rag-up), 40cqmin) * 1.55) 3px 2px; overflow: hidden; pointer-events: none; }
-.rag-words { padding: 0 3px; color: #fff; background: rgb(0 0 0 / .6); font-size: calc(11px * var(--rag-up));
+.rag-inside { position: absolute; inset: 0; padding: calc(min(12px * var(--rag-up), 30cqmin) * 1.55) 3px 2px; overflow: hidden; pointer-events: none; }
+.rag-words { padding: 0 3px; color: #fff; background: rgb(0 0 0 / .6); font-size: min(11px * var(--rag-up), 24cqmin);
   line-height: 1.4; white-space: pre-wrap; overflow-wrap: anywhere; box-decoration-break: clone;
   -webkit-box-decoration-break: clone; }
 .rag-words:empty { display: none; }
 .rag-label { position: absolute; top: -2px; left: -2px; display: flex; white-space: nowrap; pointer-events: none;
-  transform: translateX(calc(100% * var(--rag-step, 0))); font-size: min(12px * var(--rag-up), 40cqmin); line-height: 1.4; }
+  transform: translateX(calc(100% * var(--rag-step, 0))); font-size: min(12px * var(--rag-up), 30cqmin); line-height: 1.4; }
 .rag-label b { min-width: 1.5em; padding: 0 .3em; text-align: center; color: var(--rag-ink); background: var(--rag-tint); }
 .rag-label span { padding: 0 .4em; max-width: calc(100cqw - 2em); overflow: hidden; text-overflow: ellipsis; color: #fff;
   background: rgb(0 0 0 / .65); }
@@ -78,7 +78,7 @@ const CSS = `
 .rag-patches, .rag-handles { pointer-events: none; }
 .rag-patch { position: absolute; background: repeating-linear-gradient(135deg, rgb(255 255 255 / .55) 0 2px, transparent 2px 8px); }
 .rag-handles { container-type: size; position: absolute; z-index: 3; outline: 1px solid #fff; }
-.rag-handles i { --rag-grip: min(10px * var(--rag-up), max(5px, 22cqmin)); position: absolute; width: var(--rag-grip); height: var(--rag-grip);
+.rag-handles i { --rag-grip: min(10px * var(--rag-up), max(5px, 16cqmin)); position: absolute; width: var(--rag-grip); height: var(--rag-grip);
   margin: calc(var(--rag-grip) / -2); background: #fff; border: 1px solid #000; border-radius: 2px; pointer-events: auto; }
 .rag-handles i::after { content: ""; position: absolute; inset: max(-4px * var(--rag-up), -8cqmin); }
 .rag-handles [data-handle*="n"] { top: 0; } .rag-handles [data-handle*="s"] { top: 100%; }

@@ -171,7 +171,7 @@ def test_the_runs_preview_lies_behind_the_drawing(comfy: ComfyPage):
         {"type": "RAGHardBindingSampler", "pos": [560, 80]},
         {"type": "KSampler", "pos": [960, 80]},
     )
-    comfy.connect(canvas, 0, sampler, "regions")
+    comfy.connect(canvas, 0, sampler, "binding_regions")
     shown = comfy.page.locator(".rag-canvas .rag-image")
     comfy.run(PREVIEW, other)
     comfy.settle()

@@ -86,3 +86,42 @@ test("edits remember the linked layout that they were made on", () => {
   model.add(HALF);
   assert.equal(JSON.parse(model.text).linked, "abc");
 });
+
+test("regions are moved to a place of the list as it is", () => {
+  const model = withRegions("a", "b", "c", "d");
+  const [a, b, , d] = model.regions.map((region) => region.id);
+  assert.equal(model.moveTo([a], 4), true);
+  assert.deepEqual(prompts(model), ["b", "c", "d", "a"]);
+  model.moveTo([b, d], 0);
+  assert.deepEqual(prompts(model), ["b", "d", "c", "a"]);
+  assert.equal(model.moveTo([b], 1), false);
+});
+
+test("pasted regions have ids of their own, and step aside from what they were copied from", () => {
+  const model = withRegions("a");
+  const [made] = model.insert([{ ...model.regions[0], locked: true }], SIZE);
+  assert.equal(new Set(model.regions.map((region) => region.id)).size, 2);
+  assert.deepEqual([made.x, made.y, made.prompt, made.locked], [2 / 16, 0, "a", false]); // as high as the picture
+  assert.notEqual(made.color, model.regions[0].color);
+});
+
+test("a picture divided anew keeps what is locked", () => {
+  const model = withRegions("a", "b");
+  model.set(model.regions[0].id, { locked: true });
+  model.split(null, parseRatio("1, 1"), [], SIZE, true);
+  assert.deepEqual(prompts(model), ["a", "", ""]);
+  model.split(null, parseRatio("1, 1"), [], SIZE);
+  assert.equal(model.regions.length, 5);
+});
+
+test("a region that leaves the picture is cut, named, and its text kept until something changes", () => {
+  const text = JSON.stringify([HALF, { x: 0.75, y: -0.25, w: 0.5, h: 0.5 }]);
+  const model = new Model(text);
+  assert.deepEqual(model.mended, [2]);
+  assert.equal(model.text, text);
+  const { x, y, w, h } = model.regions[1];
+  assert.deepEqual([x, y, w, h], [0.75, 0, 0.25, 0.25]);
+  model.set(model.regions[0].id, { prompt: "a fox" });
+  assert.deepEqual(model.mended, []);
+  assert.equal(new Model('[{"x": 1.5, "y": 0, "w": 0.5, "h": 1}]').error.key, "error.field"); // nothing of it is inside
+});

@@ -97,7 +97,7 @@ def test_every_template_is_offered_with_its_thumbnail_and_opens(comfy: ComfyPage
     assert comfy.run("() => app.graph.nodes.filter((one) => one.type === 'RAGRegionCanvas').length") == 1
 
 
-def test_templates_open_without_nodes_on_top_of_one_another(comfy: ComfyPage):
+def test_templates_open_with_nodes_beside_one_another_and_inside_their_groups(comfy: ComfyPage):
     """As large as the page draws them."""
     for name in TEMPLATES:
         comfy.load(json.loads((HERE / "workflows" / f"{name}.json").read_text(encoding="utf-8")))
@@ -111,6 +111,16 @@ def test_templates_open_without_nodes_on_top_of_one_another(comfy: ComfyPage):
             }"""
         )
         assert on_top == [], name
+        outside = comfy.run(
+            """() => app.graph.nodes.flatMap((one) => {
+              const [x, y, w, h] = one.boundingRect;
+              const within = ([left, top, wide, high], right, bottom) => right <= left + wide && bottom <= top + high;
+              const group = app.graph.groups.map((group) => [...group.boundingRect])
+                .find((edges) => x >= edges[0] && y >= edges[1] && within(edges, x + 1, y + 1));
+              return group && !within(group, x + w, y + h) ? [one.type] : [];
+            })"""
+        )
+        assert outside == [], name
 
 
 def test_help_shows_the_page_and_its_picture(comfy: ComfyPage, canvas: str):

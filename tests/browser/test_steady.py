@@ -135,7 +135,10 @@ def test_the_splitter_is_remembered_in_the_node_and_not_in_the_drawing(comfy: Co
 @pytest.mark.parametrize("size", [(230, 620), (420, 560), (900, 700)])
 def test_nothing_leaves_the_node_at_any_size(comfy: ComfyPage, canvas: str, size: tuple[int, int]):
     fill(comfy, canvas, *QUARTERS * 3)
-    comfy.run("([id, size]) => { app.graph.getNodeById(id).setSize(size); app.canvas.setDirty(true, true); }", [canvas, size])
+    comfy.run(
+        "([id, size]) => { app.graph.getNodeById(id).setSize(size); app.canvas.setDirty(true, true); }",
+        [canvas, size],
+    )
     comfy.click(0.25, 0.25)
     comfy.press("Control+a")
     comfy.settle()

@@ -26,11 +26,11 @@ test("a moved group keeps every size and distance, off the grid too", () => {
 });
 
 test("a resized group keeps its outer edges where they were put, and the inner ones on the grid", () => {
-  const halves = carried(THREE, bounds(THREE), box(0, 0, 7, 12), SIZE);
-  assert.deepEqual(tokens(halves), [
-    [0, 0, 2, 4],
-    [3, 2, 2, 4],
-    [6, 8, 1, 4],
+  const narrow = carried(THREE, bounds(THREE), box(0, 0, 9, 12), SIZE);
+  assert.deepEqual(tokens(narrow), [
+    [0, 0, 3, 4],
+    [4, 2, 2, 4],
+    [8, 8, 1, 4],
   ]);
   const free = carried(THREE, bounds(THREE), box(0, 0, 7, 6), SIZE, true);
   assert.deepEqual(tokens(free)[1], [3, 1, 2, 2]);

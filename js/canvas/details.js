@@ -1,10 +1,9 @@
-/** More about the selected region, in its row of the list: buttons, colour and numbers. */
+/** More about the selected region, above the list: buttons, colour and numbers. Always there, so that nothing jumps. */
 
 import { h, iconButton } from "./dom.js";
 import { moved, resized } from "./geometry.js";
 import { say } from "./texts.js";
 
-/** One for the list: it moves to the row that is chosen. */
 export class Details {
   constructor(editor) {
     this.editor = editor;
@@ -21,7 +20,7 @@ export class Details {
         { class: "rag-buttons" },
         act("back", "region.back", (id) => editor.reorder(id, -1)),
         act("front", "region.front", (id) => editor.reorder(id, 1)),
-        act("duplicate", "region.duplicate", (id) => editor.duplicate([id])),
+        act("duplicate", "region.duplicate", () => editor.duplicate()),
         act("delete", "region.delete", () => editor.remove()),
         act("more", "region.more", (_, { clientX, clientY }) => editor.openMenu(clientX, clientY)),
         this.color,
@@ -30,14 +29,16 @@ export class Details {
     );
   }
 
-  show(row, region, size) {
+  /** @param {import("./value.js").Region | undefined} region */
+  render(region, size) {
     this.region = region;
-    this.color.value = region.color;
-    for (const [key, value] of Object.entries(inPixels(region, size))) {
-      this.numbers[key].value = value;
-      this.numbers[key].disabled = Boolean(region.locked);
+    for (const one of this.root.querySelectorAll("button, input")) one.disabled = !region;
+    this.color.value = region?.color ?? "#808080";
+    const shown = region ? inPixels(region, size) : {};
+    for (const [key, field] of Object.entries(this.numbers)) {
+      field.value = shown[key] ?? "";
+      field.disabled = !region || Boolean(region.locked);
     }
-    if (this.root.parentElement !== row) row.append(this.root);
   }
 
   #number(key) {

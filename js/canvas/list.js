@@ -1,7 +1,6 @@
 /** The list of regions: a row each with its number, prompt, hide and lock; rows are dragged into another order. */
 
 import { inkOn } from "./color.js";
-import { Details } from "./details.js";
 import { h, iconButton, setIcon } from "./dom.js";
 import { say } from "./texts.js";
 import { numbersOf } from "./value.js";
@@ -16,11 +15,10 @@ export class List {
   /** @param {import("./editor.js").Editor} editor */
   constructor(editor) {
     this.editor = editor;
-    this.details = new Details(editor);
     this.root = h("div", { class: "rag-list", role: "list", "aria-label": say("aria.list") });
   }
 
-  render(regions, chosen, size) {
+  render(regions, chosen) {
     const numbers = numbersOf(regions);
     const ids = new Set(regions.map((region) => region.id));
     for (const [id, { row }] of this.#rows) {
@@ -34,9 +32,7 @@ export class List {
       const { row } = shown;
       if (this.root.children[index] !== row) this.root.insertBefore(row, this.root.children[index]);
       this.#fill(shown, region, numbers.get(region.id) ?? "–", picked.has(region.id));
-      if (region.id === chosen.at(-1)) this.details.show(row, region, size);
     }
-    if (!chosen.length) this.details.root.remove();
   }
 
   row(id) {

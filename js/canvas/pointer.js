@@ -101,7 +101,8 @@ export function listenToPointer(editor) {
     pressed = handle ? editor.selected : front;
     if (handle && !control) return shape((box, dx, dy, free) => resized(box, handle, dx, dy, editor.size, free));
     if (event.shiftKey) return { ...marquee(from), click: () => front && editor.toggle(front) };
-    if (!front || control) {
+    if (control && front) return { ...draw(from), click: () => editor.toggle(front) };
+    if (!front) {
       editor.select(null);
       return draw(from);
     }

@@ -1,5 +1,6 @@
 /** Below the stage: the list of regions with what concerns the selected ones, as high as its user wants it. */
 
+import { Details } from "./details.js";
 import { h, iconButton } from "./dom.js";
 import { ALIGNMENTS, aligned, distributed } from "./group.js";
 import { List } from "./list.js";
@@ -17,8 +18,10 @@ export class Strip {
   constructor(editor) {
     this.editor = editor;
     this.list = new List(editor);
+    this.details = new Details(editor);
     this.group = new Group(editor);
-    this.root = h("div", { class: "rag-strip", "data-capture-wheel": "true" }, this.group.root, this.list.root);
+    this.head = h("div", { class: "rag-head" }, this.details.root, this.group.root);
+    this.root = h("div", { class: "rag-strip", "data-capture-wheel": "true" }, this.head, this.list.root);
     const title = say("splitter");
     const role = { role: "separator", tabindex: 0, "aria-orientation": "horizontal", title, "aria-label": title };
     this.splitter = h("div", { class: "rag-splitter", ...role });
@@ -26,9 +29,14 @@ export class Strip {
   }
 
   render(regions, chosen, size) {
-    this.group.render(chosen);
-    this.list.render(regions, chosen, size);
     const selected = chosen.at(-1) ?? null;
+    this.group.render(chosen);
+    this.details.root.hidden = chosen.length > 1;
+    this.details.render(
+      regions.find((region) => region.id === selected),
+      size,
+    );
+    this.list.render(regions, chosen);
     if (selected && selected !== this.#last) this.#show(this.list.row(selected));
     this.#last = selected;
   }
@@ -36,7 +44,7 @@ export class Strip {
   /** Scroll to a row, this strip alone: scrollIntoView would move the page as well. */
   #show(row) {
     const { root } = this;
-    const above = row.offsetTop - this.group.root.offsetHeight;
+    const above = row.offsetTop - this.head.offsetHeight;
     const below = row.offsetTop + row.offsetHeight - root.clientHeight;
     if (above < root.scrollTop) root.scrollTop = above;
     else if (below > root.scrollTop) root.scrollTop = below;

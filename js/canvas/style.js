@@ -3,7 +3,7 @@
 const CSS = `
 .rag-canvas, .rag-still { --rag-up: 1; box-sizing: border-box; display: flex; flex-direction: column; gap: 4px;
   width: 100%; color: var(--input-text, #ddd); font: 12px/1.35 system-ui, sans-serif; user-select: none; }
-.rag-canvas { --rag-strip: 116px; --rag-opacity: 1; position: relative; height: 100%; min-height: 420px; }
+.rag-canvas { --rag-strip: 118px; --rag-opacity: 1; position: relative; height: 100%; min-height: 420px; }
 .rag-canvas *, .rag-still * { box-sizing: border-box; }
 .rag-canvas [hidden], .rag-still [hidden] { display: none !important; }
 .rag-canvas button, .rag-canvas input, .rag-canvas textarea { font: inherit; color: inherit; margin: 0;
@@ -101,8 +101,9 @@ const CSS = `
 .rag-splitter::before { content: ""; width: 36px; height: 3px; border-radius: 2px; background: var(--border-color, #4e4e4e); }
 .rag-splitter:hover::before { background: var(--input-text, #ddd); }
 .rag-strip { position: relative; flex: 0 1 var(--rag-strip); min-height: 28px; overflow-y: auto; scrollbar-width: thin; }
-.rag-group { position: sticky; z-index: 1; top: 0; display: flex; flex-wrap: wrap; align-items: center; gap: 3px; margin-bottom: 3px;
-  padding: 3px; background: var(--comfy-input-bg, #222); border-radius: 4px; }
+.rag-head { position: sticky; z-index: 3; top: 0; margin-bottom: 3px; padding: 3px; background: var(--comfy-input-bg, #222);
+  border-radius: 4px; }
+.rag-group { display: flex; flex-wrap: wrap; align-items: center; gap: 3px; }
 .rag-group strong { flex: 1 1 auto; font-weight: 600; }
 .rag-list { display: flex; flex-direction: column; gap: 2px; }
 .rag-row { position: relative; display: grid; grid-template-columns: auto minmax(0, 1fr) auto auto; gap: 3px; align-items: start; flex: none;
@@ -116,8 +117,8 @@ const CSS = `
 .rag-row > .rag-icon:hover, .rag-row > .rag-icon:focus-visible, .rag-row > .rag-set { opacity: 1; }
 .rag-chip { min-width: 26px; font-weight: bold !important; cursor: grab !important; touch-action: none; }
 .rag-text { height: 24px; overflow: hidden; }
-.rag-chosen .rag-text { height: 40px; overflow: auto; }
-.rag-more { grid-column: 1 / -1; display: flex; flex-wrap: wrap; gap: 3px; padding: 0 3px 3px; }
+.rag-text:focus { position: relative; z-index: 2; height: 44px; margin-bottom: -20px; overflow: auto; }
+.rag-more { display: flex; flex-wrap: wrap; gap: 3px; }
 .rag-buttons, .rag-numbers { display: flex; gap: 3px; }
 .rag-buttons input { width: 26px; height: 24px; padding: 1px; }
 .rag-numbers { flex: 1 1 190px; min-width: 0; }
@@ -134,7 +135,7 @@ const CSS = `
 .rag-full .rag-status { grid-column: 1 / -1; }
 .rag-full .rag-broken { grid-row: 1 / -1; grid-column: 1 / -1; }
 .rag-full .rag-splitter { display: none; }
-.rag-full .rag-text { height: 46px; overflow: auto; }
+.rag-full .rag-text, .rag-full .rag-text:focus { height: 46px; margin: 0; overflow: auto; }
 .rag-menu { position: fixed; z-index: 3000; min-width: 190px; max-height: 96vh; overflow-y: auto; padding: 4px;
   font: 13px/1.4 system-ui, sans-serif; color: var(--input-text, #ddd); background: var(--comfy-menu-bg, #353535);
   border: 1px solid var(--border-color, #4e4e4e); border-radius: 6px; box-shadow: 0 6px 18px rgb(0 0 0 / .5); user-select: none; }

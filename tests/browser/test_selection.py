@@ -47,6 +47,8 @@ def test_a_marquee_and_shift_click_select_several(comfy: ComfyPage, canvas: str)
     assert chosen(comfy) == [1, 2]
     comfy.click(0.1, 0.1)
     assert chosen(comfy) == [0]
+    click(comfy, 0.5, 0.2, "Control")
+    assert chosen(comfy) == [0, 1]
     comfy.press("Control+a")
     assert chosen(comfy) == [0, 1, 2]
     assert comfy.run("() => app.canvas.selectedItems.size") <= 1  # not every node of the page

@@ -52,6 +52,22 @@ def test_the_paper_keeps_its_place_whatever_is_selected_or_listed(comfy: ComfyPa
         steady(panel)
 
 
+def test_the_list_keeps_its_rows_in_place_while_its_strip_scrolls(comfy: ComfyPage, canvas: str):
+    fill(comfy, canvas, *QUARTERS)
+
+    def places() -> list[float]:
+        return [row.bounding_box()["y"] for row in comfy.page.locator(".rag-canvas .rag-row").all()]
+
+    before = places()
+    comfy.click(0.25, 0.25)
+    assert places() == before
+    comfy.page.locator(".rag-canvas .rag-text").nth(1).click()
+    assert places() == before
+    comfy.click(0.75, 0.75)  # the last one: its row comes into view
+    strip = comfy.page.locator(".rag-canvas .rag-strip").bounding_box()
+    assert places()[3] + 24 <= strip["y"] + strip["height"] + 1
+
+
 def test_a_double_click_opens_the_region_of_its_first_press(comfy: ComfyPage, canvas: str):
     fill(comfy, canvas, *QUARTERS)
     for number, (x, y) in enumerate([(0.25, 0.25), (0.75, 0.25), (0.25, 0.93), (0.75, 0.51)]):

@@ -155,6 +155,18 @@ def test_a_new_split_ratio_layout_is_not_wrong_yet(comfy: ComfyPage):
     assert "2 prompts" in comfy.page.locator(".rag-still .rag-fault").inner_text()
 
 
+def test_the_editors_help_leads_to_the_nodes_page(comfy: ComfyPage, canvas: str):
+    comfy.button("Keys and hints").click()
+    comfy.page.locator(".rag-help a").click()
+    comfy.page.locator(".node-help-content").get_by_role("heading", name="Region Canvas").wait_for()
+    comfy.page.get_by_label("Toggle properties panel").last.click()
+
+
+def test_a_picture_behind_keeps_its_shape(comfy: ComfyPage, canvas: str):
+    fit = comfy.run("() => getComputedStyle(document.querySelector('.rag-canvas .rag-image')).objectFit")
+    assert fit == "contain"
+
+
 PREVIEW = """async (sampler) => {
   const picture = document.createElement("canvas");
   picture.width = picture.height = 32;

@@ -50,11 +50,13 @@ export function onGraphChange(callback) {
  * canvas an element over it swallows the wheel and the middle button. Nodes 2.0 hands them on by itself.
  */
 export function forwardToGraph(element) {
+  /** Nothing to hand on: Nodes 2.0 does, or the editor is out of its node, as large as the window. */
+  const apart = () => drawnAsElements() || Boolean(element.closest(".rag-full"));
   const scrolls = (event) => event.target.closest("[data-capture-wheel]")?.contains(document.activeElement);
   element.addEventListener(
     "wheel",
     (event) => {
-      if (drawnAsElements() || scrolls(event)) return;
+      if (apart() || scrolls(event)) return;
       event.preventDefault();
       app.canvas.processMouseWheel(event);
     },
@@ -69,7 +71,7 @@ export function forwardToGraph(element) {
       const middle = type === "pointermove" ? event.buttons === 4 : event.button === 1;
       if (!middle) {
         if (type === "pointerdown") event.stopPropagation();
-      } else if (!drawnAsElements()) app.canvas[process](event);
+      } else if (!apart()) app.canvas[process](event);
     });
   }
 }

@@ -29,7 +29,8 @@ export class Stage {
     this.holes = svg("mask", { id: mask }, svg("rect", { width: 1, height: 1, fill: "white" }));
     const shade = svg("rect", { width: 1, height: 1, mask: `url(#${mask})` });
     this.image = h("img", { class: "rag-image", alt: "", draggable: false, hidden: true });
-    this.regions = h("div", { class: "rag-regions", role: "listbox", "aria-label": say("aria.regions") });
+    const box = { role: "listbox", "aria-multiselectable": "true", "aria-label": say("aria.regions") };
+    this.regions = h("div", { class: "rag-regions", ...box });
     this.patches = h("div", { class: "rag-patches" });
     this.guides = h("div", { class: "rag-guides" });
     this.handles = h("div", { class: "rag-handles", hidden: true }, ...HANDLES.map(handle));

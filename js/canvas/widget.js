@@ -55,7 +55,7 @@ export class Canvas {
     chain(node, "onConfigure", () => this.#added());
     chain(node, "onConnectionsChange", () => setTimeout(() => this.refresh()));
     chain(node, "onExecuted", (message) => this.#executed(message));
-    chain(node, "onRemoved", () => this.#removed());
+    chain(node, "onRemoved", () => this.removed());
     for (const size of ["width", "height"]) {
       const widget = widgetOf(node, size);
       if (widget) chain(widget, "callback", () => this.refresh());
@@ -108,7 +108,7 @@ export class Canvas {
     this.refresh();
   }
 
-  #removed() {
+  removed() {
     this.full.toggle(false);
     canvases.delete(this);
   }
@@ -210,7 +210,7 @@ export function followCanvases() {
   onGraphChange(() => {
     for (const canvas of canvases) {
       if (isAlive(canvas.node)) canvas.refresh();
-      else canvases.delete(canvas);
+      else canvas.removed();
     }
   });
   let zoom = 1;

@@ -4,6 +4,9 @@ import { boxBetween, moved, overlap, resized } from "./geometry.js";
 import { bounds, carried } from "./group.js";
 import { freeColor } from "./value.js";
 
+/** Milliseconds, and pixels, beyond which a press is no second one: of a finger's first tap the mouse may hear nothing. */
+const APART = 600;
+const ASIDE = 24;
 /** Pixels on the screen that a press may wander and still be a click. */
 const CLICK = 4;
 
@@ -25,6 +28,7 @@ export function listenToPointer(editor) {
   /** The region under the last press, and under the first one of a double click. */
   let pressed = null;
   let first = null;
+  let last = { timeStamp: Number.NEGATIVE_INFINITY };
 
   paper.addEventListener("pointerdown", (event) => {
     if (event.button !== 0 || isField(event.target)) return;
@@ -34,7 +38,11 @@ export function listenToPointer(editor) {
     editor.toolbar.close();
     const { left, top, width, height } = paper.getBoundingClientRect(); // the one look at the layout in a gesture
     const from = { x: (event.clientX - left) / width, y: (event.clientY - top) / height };
-    press = { event, width, height, dragged: false, ...gestureOf(event, from) };
+    const gesture = gestureOf(event, from);
+    const aside = Math.hypot(event.clientX - last.clientX, event.clientY - last.clientY);
+    if (event.timeStamp - last.timeStamp > APART || aside > ASIDE) first = pressed;
+    last = event;
+    press = { event, width, height, dragged: false, ...gesture };
     stage.focus(editor.selected);
   });
 

@@ -123,6 +123,28 @@ def test_the_draft_and_the_moved_box_are_under_the_pointer(comfy: ComfyPage, can
     comfy.look_at(canvas)
 
 
+def test_a_finger_draws_and_taps_twice(comfy: ComfyPage, canvas: str):
+    session = comfy.context.new_cdp_session(comfy.page)
+    session.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
+
+    def touch(*points: tuple[float, float]) -> None:
+        for number, (x, y) in enumerate(comfy.at(*point) for point in points):
+            kind = "touchMove" if number else "touchStart"
+            session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+        session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+    touch((0.0625, 0.0625), (0.25, 0.25), (0.4375, 0.5625))
+    comfy.settle(150)
+    assert boxes(comfy, canvas) == [LEFT]
+    touch((0.2, 0.2))
+    touch((0.2, 0.2))
+    comfy.page.locator(".rag-prompt").wait_for()
+    comfy.page.keyboard.type("a fox")
+    comfy.press("Escape")
+    session.send("Emulation.setTouchEmulationEnabled", {"enabled": False})
+    assert prompts(comfy, canvas) == ["a fox"]
+
+
 def drag_splitter(comfy: ComfyPage, by: float) -> None:
     box = comfy.page.locator(".rag-canvas .rag-splitter").bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2

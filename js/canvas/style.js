@@ -126,7 +126,7 @@ const CSS = `
 .rag-numbers input { appearance: textfield; }
 .rag-numbers input::-webkit-inner-spin-button { display: none; }
 .rag-status { flex: none; height: 30px; overflow-y: auto; color: var(--descrip-text, #999); font-size: 11px; scrollbar-width: thin; }
-.rag-full { position: fixed; inset: 0; z-index: 2000; padding: 16px; background: var(--bg-color, var(--comfy-menu-bg, #202020)); }
+.rag-full { position: fixed; inset: 0; z-index: 1000; padding: 16px; background: var(--bg-color, var(--comfy-menu-bg, #202020)); }
 .rag-full .rag-canvas { display: grid; grid-template: auto minmax(0, 1fr) auto / minmax(0, 1fr) clamp(240px, 28vw, 400px); gap: 8px 16px; }
 .rag-full .rag-tools { grid-column: 1 / -1; }
 .rag-full .rag-panel { right: auto; width: min(420px, 100%); }

@@ -8,7 +8,7 @@ export class Full {
   /** @param {import("./editor.js").Editor} editor */
   constructor(editor) {
     this.editor = editor;
-    this.root = h("div", { class: "rag-full", role: "dialog", "aria-modal": "true" });
+    this.root = h("div", { class: "rag-full" }); // not named a dialog: newer pages undo nothing while one is open
     // while it is open the page's keys are the editor's, but for those with Ctrl: undo, save, run
     this.root.addEventListener("keydown", (event) => {
       if (!event.ctrlKey && !event.metaKey) event.stopPropagation();

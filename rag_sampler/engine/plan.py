@@ -80,11 +80,11 @@ def make_plan(model, specs: tuple[Spec, ...], noise: Tensor, schedule: Schedule)
     """Lay the specs out on the picture of a run. Raises LayoutError that names the node."""
     loras = Loras.of(model, [hook for spec in specs for hook in spec.hooks()])
     loras.start()
-    setting = (Picture.of_latent(noise, model), schedule, networks.of(model), networks.name_of(model), loras)
+    setting = (Picture.of_latent(noise, model), schedule, networks.of(model), networks.name_of(model))
     layers = []
     for spec in specs:
         try:
-            layers.append(spec.lay_out(Setting(*setting)))
+            layers.append(spec.lay_out(Setting(*setting, loras=loras)))
         except LayoutError as error:
             raise LayoutError(f"{spec.node}: {error}") from None
-    return Plan(*setting, tuple(layers))
+    return Plan(*setting, tuple(layers), loras=loras)

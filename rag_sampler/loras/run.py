@@ -31,7 +31,7 @@ class Lora:
 class Loras:
     """All of a run: by their hook's reference and keyframes, which clones of a hook share."""
 
-    model: object
+    model: object = None
     all: dict[tuple, Lora] = field(default_factory=dict)
     made: dict[tuple, Any] = field(default_factory=dict)
 

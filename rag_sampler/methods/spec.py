@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
@@ -35,7 +35,7 @@ class Setting:
     schedule: Schedule
     network: Network | None
     family: str
-    loras: Loras
+    loras: Loras = field(default_factory=Loras, kw_only=True)
 
 
 class Spec:

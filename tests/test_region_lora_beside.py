@@ -208,3 +208,20 @@ def test_memory_is_told_of_them(model, texts, written, monkeypatch):  # noqa: F8
         schedule(model, 1),
     )
     assert seen == [len(layers(model, "_blocks"))]
+
+
+def test_a_lora_for_another_model_is_told(model, texts, written, caplog):  # noqa: F811
+    """ComfyUI finds none of its keys."""
+    made = {
+        "diffusion_model.nowhere.lora_up.weight": torch.ones(4, 2),
+        "diffusion_model.nowhere.lora_down.weight": torch.ones(2, 4),
+    }
+    own, noise, sigmas = (
+        hooked(conditioning(texts, "G0"), written(made)),
+        noise_for(16, 24),
+        schedule(model, 1),
+    )
+    for patched in everywhere(model, own):
+        caplog.clear()
+        sample(patched, conditioning(texts, "G0"), noise, sigmas)
+        assert caplog.text.count("the LoRA of a region changes no layer of this model") == 1

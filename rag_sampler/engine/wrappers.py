@@ -87,6 +87,8 @@ def _outer_sample(executor, noise, latent_image, sampler, sigmas, *args, **kwarg
         return executor(noise, latent_image, sampler, sigmas, *args, **kwargs)
     for message in (message for layer in plan.layers for message in layer.advice):
         log.warn(message)
+    for message in lora_hooks.unfit(plan.loras):
+        log.warn(message)
     conds, original = add_regions(model, guider.conds, plan), None
     for spec in specs:
         for message in spec.on_prompt(guider.conds[base_role(guider.conds)]):

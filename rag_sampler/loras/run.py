@@ -39,7 +39,7 @@ class Loras:
     def of(cls, model, hooks: Iterable[WeightHook]) -> Loras:
         """Those of these hooks that can be worked out beside the layers of a MODEL's network."""
         found, layers, network = cls(model), {}, networks.of(model)
-        for hook in hooks if network is not None and network.family.layers else ():
+        for hook in hooks if network is not None else ():
             if hook.hook_ref not in layers:
                 try:
                     layers[hook.hook_ref] = read(hook, model)

@@ -8,10 +8,11 @@ that carries the regions, where ComfyUI finds them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from comfy.hooks import EnumHookMode, EnumHookType, EnumWeightTarget, HookGroup, create_target_dict
 from comfy.samplers import get_total_hook_groups_in_conds
 
-from .. import networks
 from ..loras.additions import Unsupported
 from ..loras.reading import read
 from ..loras.run import Loras
@@ -39,14 +40,9 @@ def of_conditioning(conditioning: list) -> list:
 
 
 def check_worn(model, regions: tuple[Region, ...], method: str) -> None:
-    """Raise ValueError where a region's LoRA is of a kind that tokens cannot wear, or nobody knows the network's layers."""
+    """Raise ValueError where a region's LoRA is of a kind that tokens cannot wear."""
     for number, region in enumerate(regions, 1):
         for hook in of_conditioning(region.conditioning):
-            if not networks.of(model).family.layers:
-                raise ValueError(
-                    f"the conditioning of {describe(number, regions)} carries LoRA hooks, which {method} cannot use on a "
-                    f"model of the family {networks.name_of(model)}; bound by Hard Binding the region can have them"
-                )
             try:
                 read(hook, model)
             except Unsupported as error:
@@ -61,6 +57,16 @@ def name_of(hook) -> str:
     """The file of a hook, where a node of ours has noted it, as ' "file"'."""
     file = getattr(hook.hook_ref, FILE, "")
     return f' "{file}"' if file else ""
+
+
+def unfit(loras: Loras) -> Iterator[str]:
+    """What a user should know of LoRAs that change nothing."""
+    for lora in loras.all.values():
+        if not lora.layers:
+            yield (
+                f"the LoRA{name_of(lora.hook)} of a region changes no layer of this model, so that it has no effect: it was "
+                f"made for another one, or for text encoders alone"
+            )
 
 
 def left_to_comfyui(model, hooks: list) -> list:

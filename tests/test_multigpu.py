@@ -70,6 +70,7 @@ SPECS = {
     "Hard Binding": lambda model, texts: [Binding(regions(texts, QUARTERS, "H"), BOUND)],
     "Hard Binding with a LoRA": lambda model, texts: [Binding(regions(texts, QUARTERS, "H", lora(model)), BOUND)],
     "Soft Refinement": lambda model, texts: [Refinement(regions(texts, CELLS, "S"), 0.5)],
+    "Soft Refinement with LoRAs": lambda model, texts: [Refinement(regions(texts, CELLS, "S", lora(model)), 0.5)],
     "both": lambda model, texts: [
         Binding(regions(texts, QUARTERS, "H"), BOUND), Refinement(regions(texts, CELLS, "S"), 0.5),
     ],
@@ -112,7 +113,7 @@ def test_two_devices_make_the_picture_of_one(model, texts, setting, split, name,
     )
     two, _ = run(cfg_guider(patched, *prompts, cfg), *setting)
     torch.testing.assert_close(two, one, rtol=0, atol=1e-4)
-    if name != "Soft Refinement":
+    if not name.startswith("Soft Refinement"):
         shares = Counter()
         for device, size, count in seen:
             shares[device] += count if size != (16, 24) else 0

@@ -9,6 +9,7 @@ from .canvas import RAGRegionCanvas
 from .demo import RAGDemoCLIPLoader
 from .dense_diffusion import RAGDenseDiffusion
 from .layout import RAGLayoutPreview, RAGRegionsToMask
+from .loras import RAGRegionLora
 from .patches import (
     RAGHardBinding,
     RAGRegionalPrompting,
@@ -47,4 +48,5 @@ class RAGExtension(ComfyExtension):
             RAGPlannerPrompt,
             RAGPlanToRegions,
             RAGDemoCLIPLoader,
+            RAGRegionLora,
         ]

@@ -43,6 +43,7 @@ def test_node_ids():
         "RAGRegionMask",
         "RAGSplitRatioLayout",
         "RAGRegionStrength",
+        "RAGRegionLora",
         "RAGHardBinding",
         "RAGSoftRefinementAttention",
         "RAGRegionalPrompting",

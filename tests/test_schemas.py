@@ -32,6 +32,8 @@ KEPT = {
 }
 CORES = (comfy.samplers.KSampler.SAMPLERS, comfy.samplers.KSampler.SCHEDULERS)
 """ComfyUI's own options, which differ by its version."""
+FILES = {("RAGRegionLora", "lora_name")}
+"""Inputs whose options are the files that are installed."""
 WRITTEN = sorted(GOLDEN.glob("node_schemas_*.json"))
 
 
@@ -42,6 +44,8 @@ def schemas() -> Schemas:
     found = {
         node.node_id: {"inputs": sockets(node.inputs), "outputs": sockets(node.outputs)} for node in nodes
     }
+    for node, name in FILES:
+        next(socket for socket in found[node]["inputs"] if socket["name"] == name).pop("options")
     return json.loads(json.dumps(found))
 
 

@@ -14,12 +14,10 @@ from comfy.hooks import EnumHookMode, EnumHookType, EnumWeightTarget, HookGroup,
 from comfy.samplers import get_total_hook_groups_in_conds
 
 from ..loras.additions import Unsupported
+from ..loras.files import FILE
 from ..loras.reading import read
 from ..loras.run import Loras
 from ..regions import Region, describe
-
-FILE = "rag_file"
-"""Where the reference of a hook, which its clones share, notes the LoRA's file."""
 
 
 def of_regions(regions: tuple[Region, ...], node: str) -> list:

@@ -3,8 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from comfy.hooks import HookGroup, set_hooks_for_conditioning
 from comfy_api.latest import io
 
+from ..rag_sampler.lora_tags import read_tags
+from ..rag_sampler.loras.files import hook_of_tag, worn_by
 from ..rag_sampler.regions import Region
 
 CATEGORY = "sampling/regional (RAG)"
@@ -96,9 +99,13 @@ def named(node: str) -> Iterator[None]:
         raise ValueError(f"{node}: {error}") from error
 
 
-def encode(clip, text: str) -> list:
-    """The CONDITIONING of a text, exactly as CLIP Text Encode makes it."""
-    return clip.encode_from_tokens_scheduled(clip.tokenize(text))
+def encode(clip, text: str) -> tuple[list, str]:
+    """The CONDITIONING of a text, exactly as CLIP Text Encode makes it, with the LoRAs of its tags; and the text without
+    them."""
+    text, tags = read_tags(text)
+    hooks = HookGroup.combine_all_hooks([hook_of_tag(tag) for tag in tags])
+    clip = worn_by(clip, hooks)
+    return set_hooks_for_conditioning(clip.encode_from_tokens_scheduled(clip.tokenize(text)), hooks), text
 
 
 def source(clip, text: str, conditioning: list | None) -> tuple[list, str | None]:
@@ -114,7 +121,7 @@ def source(clip, text: str, conditioning: list | None) -> tuple[list, str | None
         raise ValueError("text is given without clip; connect the CLIP that encodes the base prompt")
     if clip is None:
         raise ValueError("the region has no prompt; connect clip and write a text, or connect a conditioning")
-    return encode(clip, text), text
+    return encode(clip, text)
 
 
 def check_index(index: int, regions: tuple[Region, ...], field: str) -> int:

@@ -149,8 +149,7 @@ class RAGPlanToRegions(io.ComfyNode):
     def execute(cls, answer, clip, width, height, sentence="") -> io.NodeOutput:
         def regions(parts: tuple[Part, ...]) -> tuple[Region, ...]:
             return tuple(
-                Region(part.shape, encode(clip, part.prompt), part.prompt, drawn_for=(width, height))
-                for part in parts
+                Region(part.shape, *encode(clip, part.prompt), drawn_for=(width, height)) for part in parts
             )
 
         with named(cls.NAME):

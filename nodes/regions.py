@@ -187,7 +187,7 @@ class RAGSplitRatioLayout(io.ComfyNode):
         with named(cls.NAME):
             cells, prompts = parse_split_ratio(split_ratio), split_prompts(text)
             prompts = [with_style(prompt, style) for prompt in match_prompts(cells, prompts)]
-            new = [Region(cell, encode(clip, text), text) for cell, text in zip(cells, prompts, strict=True)]
+            new = [Region(cell, *encode(clip, text)) for cell, text in zip(cells, prompts, strict=True)]
             return _appended(regions, *new)
 
 

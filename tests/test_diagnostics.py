@@ -46,10 +46,6 @@ def warnings_of(caplog, run) -> list[str]:
             "the prompt of region 1 of 1 .* is empty",
         ),
         (
-            lambda t: Binding((region(t, LEFT, "a fox <lora:Fox v2:0.8>"),), 1),
-            "holds <lora:Fox v2:0.8>, which is read as words. .* Create Hook LoRA",
-        ),
-        (
             lambda t: Refinement((region(t, Mask(torch.ones(64, 128))),), 1.0),
             "the mask of region 1 of 1 .* is 128 × 64 and the picture 256 × 256; it is stretched",
         ),

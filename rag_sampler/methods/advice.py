@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from ..picture import Picture
@@ -17,16 +16,10 @@ ASPECT_SLACK = 0.05
 
 
 def on_prompts(node: str, regions: tuple[Region, ...]) -> Iterator[str]:
-    """Which prompts are empty, or hold a LoRA's tag, which other programs read."""
+    """Which prompts are empty."""
     for number, region in enumerate(regions, 1):
-        text = region.text or ""
-        if region.text is not None and not text.strip():
+        if region.text is not None and not region.text.strip():
             yield f"{node}: the prompt of {describe(number, regions)} is empty"
-        if tag := re.search(r"<lora:[^<>]*>", text, re.IGNORECASE):
-            yield (
-                f"{node}: the prompt of {describe(number, regions)} holds {tag[0]}, which is read as words. For a LoRA "
-                f"of its own put Create Hook LoRA, by Cond Set Props, on the conditioning of a region of Hard Binding"
-            )
 
 
 def on_tokens(

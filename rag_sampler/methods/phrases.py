@@ -13,6 +13,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from ..lora_tags import read_tags
+from ..loras.files import worn_by
 from ..regions import Region, describe
 
 ENCODERS = ("l", "g", "h")
@@ -53,8 +55,14 @@ class _Token:
 def with_phrases(clip, text: str, regions: tuple[Region, ...]) -> Caption:
     """The caption with the regions' texts as its phrases; an empty one is all of them, with commas between.
 
-    Raises ValueError for a CLIP of another kind, a region without text, and a phrase that is not in the caption.
+    Raises ValueError for a CLIP of another kind, a region without text, a phrase that is not in the caption, and a
+    LoRA's tag in it.
     """
+    if read_tags(text)[1]:
+        raise ValueError(
+            "the caption holds a LoRA's tag, and is for the whole picture: use Load LoRA for it, or write the tag into the "
+            "text of a region"
+        )
     texts = [region.text or "" for region in regions]
     for number, phrase in enumerate(texts, 1):
         if not phrase.strip():
@@ -67,8 +75,9 @@ def with_phrases(clip, text: str, regions: tuple[Region, ...]) -> Caption:
     whole, caption = _encoded(clip, text)
     edited, owner = [entry.clone() for entry, _ in caption], torch.zeros(caption[0][0].shape[1])
     phrases, weighted = [], []
-    for number, phrase in enumerate(texts, 1):
-        own, encoded = _encoded(clip, phrase)
+    for number, (phrase, region) in enumerate(zip(texts, regions, strict=True), 1):
+        hooks = (options.get("hooks") for _, options in region.conditioning)
+        own, encoded = _encoded(worn_by(clip, next(hooks, None)), phrase)
         phrases.append(encoded[0][0])
         for encoder, channels in _channels(clip, list(whole)).items():
             found = _found(own[encoder], whole[encoder])

@@ -224,4 +224,4 @@ def test_a_lora_for_another_model_is_told(model, texts, written, caplog):  # noq
     for patched in everywhere(model, own):
         caplog.clear()
         sample(patched, conditioning(texts, "G0"), noise, sigmas)
-        assert caplog.text.count("the LoRA of a region changes no layer of this model") == 1
+        assert caplog.text.count("of a region fits no layer of this model") == 1

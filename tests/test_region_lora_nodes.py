@@ -257,6 +257,23 @@ def test_a_part_that_fits_no_encoder_is_told(clip, folder, caplog):
     assert torch.equal(region.conditioning[0][0], encode(clip, "a red cat")[0][0])
 
 
+@pytest.mark.parametrize(
+    ("key", "told"), [("lora_unet_input_blocks_1_1_proj_in", 1), ("lora_te1_text_model_x", 0)]
+)
+def test_a_lora_of_another_family_is_told_once_a_run(model, clip, folder, caplog, key, told):
+    file = write(
+        folder,
+        f"rag_of_{key}.safetensors",
+        {f"{key}.lora_{way}.weight": torch.ones(2, 2) for way in ("up", "down")},
+    )
+    regions = RAGRegionLora.execute(halves(clip, *TEXTS), 0, file, 1.0)[0]
+    both = RAGHardBinding.execute(refined(model, regions, 1.0), regions, 1, True)[0]
+    sample(both, encode(clip, "a park"), families.noise(model, 6, 8))
+    message = f'the LoRA "{file}" of a region fits no layer of this model (FLUX.1) and does nothing'
+    assert caplog.text.count(message) == told
+    assert caplog.text.count("fits no layer") == told
+
+
 @pytest.mark.parametrize("tag", ["<lora:rag_node_one:0>", "<lora:rag_node_one:0:0>"])
 def test_strength_0_is_as_if_it_were_not_there(clip, files, tag):
     plain = halves(clip, *TEXTS)

@@ -87,7 +87,7 @@ def _outer_sample(executor, noise, latent_image, sampler, sigmas, *args, **kwarg
         return executor(noise, latent_image, sampler, sigmas, *args, **kwargs)
     for message in (message for layer in plan.layers for message in layer.advice):
         log.warn(message)
-    for message in lora_hooks.unfit(plan.loras):
+    for message in lora_hooks.advice(plan.loras, plan.family):
         log.warn(message)
     conds, original = add_regions(model, guider.conds, plan), None
     for spec in specs:

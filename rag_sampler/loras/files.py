@@ -49,6 +49,11 @@ def text_layers(weights: dict) -> int:
     )
 
 
+def has_model_part(weights: dict | None) -> bool:
+    """Whether a file changes more than text encoders."""
+    return any(not key.startswith(_TEXT) for key in weights or ())
+
+
 def worn_by(clip, hooks: HookGroup | None):
     """The CLIP with what files of ours change in it, as Load LoRA loads them; itself where that is nothing."""
     for one in hooks.hooks if hooks is not None else ():

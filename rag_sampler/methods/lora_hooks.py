@@ -14,7 +14,7 @@ from comfy.hooks import EnumHookMode, EnumHookType, EnumWeightTarget, HookGroup,
 from comfy.samplers import get_total_hook_groups_in_conds
 
 from ..loras.additions import Unsupported
-from ..loras.files import FILE
+from ..loras.files import FILE, has_model_part
 from ..loras.reading import read
 from ..loras.run import Loras
 from ..regions import Region, describe
@@ -57,13 +57,13 @@ def name_of(hook) -> str:
     return f' "{file}"' if file else ""
 
 
-def unfit(loras: Loras) -> Iterator[str]:
-    """What a user should know of LoRAs that change nothing."""
+def advice(loras: Loras, name: str) -> Iterator[str]:
+    """Which LoRAs do nothing; name: of the model's family."""
     for lora in loras.all.values():
-        if not lora.layers:
+        if lora.strength and not lora.layers and has_model_part(lora.hook.weights):
             yield (
-                f"the LoRA{name_of(lora.hook)} of a region changes no layer of this model, so that it has no effect: it was "
-                f"made for another one, or for text encoders alone"
+                f"the LoRA{name_of(lora.hook)} of a region fits no layer of this model ({name}) and does nothing: it is for "
+                f"a model of another family"
             )
 
 

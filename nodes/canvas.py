@@ -6,7 +6,7 @@ from comfy_api.latest import io, ui
 
 from ..rag_sampler.canvas import drawn_regions, read_drawing, read_linked, write_drawing
 from ..rag_sampler.layout import LayoutError
-from ..rag_sampler.lora_tags import read_tags
+from ..rag_sampler.lora_tags import without_tags
 from ..rag_sampler.preview import draw_layout
 from ..rag_sampler.regions import Region
 from .checks import checked
@@ -89,7 +89,7 @@ class RAGRegionCanvas(io.ComfyNode):
                 Region(
                     one.box,
                     encode(clip, with_style(one.prompt, style))[0],
-                    read_tags(one.prompt)[0],
+                    without_tags(one.prompt),
                     one.color,
                     drawn_for=(width, height),
                 )

@@ -33,19 +33,23 @@ class LoraTag:
 
 
 def read_tags(text: str) -> tuple[str, tuple[LoraTag, ...]]:
-    """A prompt without its tags, the commas, spaces and brackets that were theirs gone too, and what they say; a prompt
-    without any is returned as it is.
+    """A prompt without its tags, and what they say.
 
     <lora:name> has strength 1, <lora:name:0.8> for model and text encoder, <lora:name:0.8:0.5> for each of them. Raises
     ValueError, which shows the tag and the right form, for any other.
     """
-    tags = tuple(map(_read, _TAG.finditer(text)))
-    if not tags:
-        return text, ()
-    text, left = _TAG.sub(_HOLE, text), -1
+    return without_tags(text), tuple(map(_read, _TAG.finditer(text)))
+
+
+def without_tags(text: str) -> str:
+    """A prompt without its tags; the commas, spaces and brackets that were theirs are gone, too. One that has none is
+    left as it is."""
+    text, left = _TAG.subn(_HOLE, text)
+    if not left:
+        return text
     while left:  # a weight's brackets, and those around them
         text, left = _EMPTIED.subn(_HOLE, text)
-    return _GAP.sub(_joint, text), tags
+    return _GAP.sub(_joint, text)
 
 
 def find_name(name: str, installed: Sequence[str]) -> str:

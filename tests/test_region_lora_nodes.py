@@ -191,6 +191,11 @@ def test_every_node_that_encodes_a_text_reads_its_tags(clip, files, node):
     assert torch.equal(region.conditioning[0][0], encode(clip, "a red cat")[0][0])
 
 
+def test_a_base_prompt_of_all_prompts_has_no_tags(clip, files):
+    """ComfyUI's nodes would read them as words."""
+    assert RAGPlanToRegions.execute(layout("a red cat <lora:rag_node_one>."), clip, 64, 64)[2] == "a red cat"
+
+
 KOHYA = {
     "FLUX.1-dev": {"clip_l.transformer.": "lora_te1_", "t5xxl.transformer.": "lora_te2_"},
     "SDXL": {"clip_l.transformer.": "lora_te1_", "clip_g.transformer.": "lora_te2_"},

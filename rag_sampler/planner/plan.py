@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from ..lora_tags import without_tags
 from .answer import find_fields
 from .boxes import read_boxes
 from .cells import Part, read_cells
@@ -76,7 +77,8 @@ def _read(answer: str, sentence: str, size: tuple[int, int] | None) -> Plan:
             "there are no cells: Soft Refinement guides the boxes, the base prompt the rest"
         )
     if not base:
-        base = " ".join(sentence.split()) or ", ".join(part.prompt.rstrip(".") for part in cells or boxes)
+        prompts = (without_tags(part.prompt).rstrip(".") for part in cells or boxes)
+        base = " ".join(sentence.split()) or ", ".join(prompts)
         took = "the sentence" if sentence.strip() else "all prompts together"
         findings.notes.append(f"there is no base prompt: {took} took its place")
     return Plan(base, ratio, cells, boxes, _report(fields, cells, boxes, findings))

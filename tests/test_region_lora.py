@@ -587,3 +587,19 @@ def test_layers_that_see_no_tokens_are_left_out_and_told(load, written, caplog):
     )[0]
     stock = sample(loaded(model, written(weights)), own_of(name), noise)
     assert_same(sample(bound, base, noise), stock)
+
+
+@pytest.mark.parametrize("name", ["FLUX.2-Klein", "Qwen-Image", "Krea 2"])
+def test_a_bound_region_with_a_reference_at_timestep_zero(load, written, name):
+    """The negative beside it in a batch, which is modulated twice, wears nothing: as core's hook on the positive."""
+    model = load(name)
+    file, noise = written(lora(model)), families.noise(model, 6, 8)
+    reference = {
+        "reference_latents": [families.noise(model, 4, 4)],
+        "reference_latents_method": "index_timestep_zero",
+    }
+    own, negative = ([[text, options | reference]] for [[text, options]] in (own_of(name), own_of(name, 3)))
+    own = hooked(own, file, 0.8)
+    bound = RAGHardBinding.execute(model, (Region(Box(0, 0, 1, 1), own),), 2, True)[0]
+    base = [[prompt(name, 0)[0][0], negative[0][1]]]
+    assert_same(sample(bound, base, noise, negative, 3.0), sample(model, own, noise, negative, 3.0), 3e-5)

@@ -68,7 +68,7 @@ def apply_model(
     install_override(options, forward.program)
     if network.binds_states:
         network.family.install(options, forward)
-    wearing = _wearing(step, options, forward, kwargs, x.device)
+    wearing = _wearing(step, options, forward, kwargs, x)
     with foreign.named(module), wearing.on(module):
         out = executor(x, t, c_concat, c_crossattn, control, options, **{MARK: True}, **kwargs)
     step.log.wore(wearing)
@@ -77,22 +77,19 @@ def apply_model(
     return out
 
 
-def _wearing(step: Step, options: dict, forward: Forward, conds: dict, device) -> Wearing:
+def _wearing(step: Step, options: dict, forward: Forward, conds: dict, x: Tensor) -> Wearing:
     """The LoRAs of a forward: of regions' own runs, or of the texts of a program and their regions."""
-    loras, program = step.plan.loras, forward.program
+    loras, program, network = step.plan.loras, forward.program, forward.network
     if step.parts is not None:
         worn = [step.parts[uuid].loras if uuid in step.parts else () for uuid in options["uuids"]]
         wearers = tuple(dict.fromkeys(filter(None, worn)))
         numbers = [wearers.index(group) if group else None for group in worn]
-        return Wearing(loras, wearers, OfForwards(len(wearers), numbers, device))
+        return Wearing(loras, wearers, OfForwards(len(wearers), numbers, x.device), len(x))
     groups = {} if program is None else dict(enumerate(map(loras.group, step.guided.hooks), 1))
     wearers = {region: group for region, group in groups.items() if group}
-    timestep_zero = (
-        bool(conds.get("ref_latents")) and conds.get("ref_latents_method") == "index_timestep_zero"
-    )
-    places = OfTexts(forward, tuple(wearers), step.guided, device)
-    rows = PerToken.on(forward.picture) if step.plan.network.family.grid else None
-    return Wearing(loras, tuple(wearers.values()), places, timestep_zero, rows)
+    places = OfTexts(forward, tuple(wearers), step.guided, x.device)
+    rows = PerToken.on(forward.picture) if network.family.grid else None
+    return Wearing(loras, tuple(wearers.values()), places, len(x), network.at_timestep_zero(conds), rows)
 
 
 def _with_base(program: Program, base, own) -> tuple:

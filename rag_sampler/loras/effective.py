@@ -48,7 +48,7 @@ def _by_output(patch: Patch, outputs: int) -> bool:
 def _gain(module: nn.Module, before: Worn, patch: Patch, like: Tensor) -> tuple[Tensor, Tensor]:
     """The gain, read off what ComfyUI makes of the weight, and the bias of the outputs."""
     weight, bias = comfy.ops.cast_bias_weight(module, dtype=torch.float32, device=like.device)
-    weight = weight.dequantize() if hasattr(weight, "dequantize") and weight.is_quantized else weight
+    weight = weight.dequantize() if type(weight).__name__ == "QuantizedTensor" else weight
     weight = comfy.lora.calculate_weight([p.entry(lora.strength) for lora, p in before], weight.clone(), "")
     made = [
         comfy.lora.calculate_weight([patch.entry(1.0, adapter)], weight.clone(), "")[

@@ -59,7 +59,7 @@ def eagerly(worn: bool) -> AbstractContextManager:
 class Wearing:
     """The LoRAs of one forward.
 
-    wearers: groups of LoRAs that tokens wear together. places: which tokens wear which.
+    wearers: groups of LoRAs that tokens wear together. places: which tokens wear which. batch: of the network's input.
     timestep_zero: whether reference tokens are modulated apart from the others, so that no row for each token has a place.
     rows: what modulates every token by itself, where the network wants more of it than one axis of tokens.
     cost: multiplications so far. left_out: layers that could not be changed.
@@ -68,6 +68,7 @@ class Wearing:
     loras: Loras
     wearers: tuple[tuple[Lora, ...], ...]
     places: Places | None
+    batch: int
     timestep_zero: bool = False
     rows: type[PerToken] | None = None
     cost: float = 0.0
@@ -78,6 +79,15 @@ class Wearing:
     def layers(self) -> set[str]:
         """The names of the layers that any of them changes."""
         return {name for loras in self.wearers for lora in loras for name in lora.layers}
+
+    def fitting(self, values: Tensor, x: Tensor) -> Tensor:
+        """Values [forwards or 1, tokens or 1, N] for a layer's input [B, tokens or 1, C]: a forward may hold several
+        pictures, what modulates references may stand behind all, and what pads tokens may come later."""
+        if len(values) > 1 and x.shape[1] <= 2 and len(x) == 2 * self.batch:
+            return self.fitting(values, x[: self.batch]).repeat(2, 1, 1)
+        if len(values) > 1:
+            values = values.repeat_interleave(len(x) // len(values), 0)
+        return values[:, : x.shape[1]] if x.shape[1] > 2 else values
 
     @contextmanager
     def on(self, network: nn.Module) -> Iterator[None]:
@@ -136,7 +146,7 @@ class _Hook:
 
     def _on_pixels(self, worn: Tensor, x: Tensor, out: Tensor) -> Tensor:
         for number, patches in enumerate(self.patches):
-            where = _fitting(worn[number][..., None], x.flatten(2).mT)
+            where = self.wearing.fitting(worn[number][..., None], x.flatten(2).mT)
             grid = out.shape[-2:] if where.shape[1] > 1 else (1, 1)
             for lora, patch in patches:
                 added = self.wearing.loras.place(patch, out)(x)
@@ -147,7 +157,7 @@ class _Hook:
     def _at_once(self, patches: Worn, worn: Tensor, x: Tensor, out: Tensor) -> Tensor:
         """All of them as one LoRA of many ranks, of which each token takes those that it wears."""
         one = self.wearing.loras.beside(tuple(patch for _, patch in patches), out, x.shape[-1])
-        shares = _fitting(self._shares(patches, worn).to(out), x)
+        shares = self.wearing.fitting(self._shares(patches, worn).to(out), x)
         hidden = linear(x, one.down) * shares
         self.wearing.cost += hidden.shape[0] * hidden.shape[1] * one.cost
         if hidden.shape[:2] != out.shape[:2]:
@@ -171,7 +181,7 @@ class _Hook:
 
     def _one_by_one(self, module: nn.Module, worn: Tensor, x: Tensor, out: Tensor) -> Tensor:
         """The tokens of each wearer alone."""
-        worn = [_fitting(where[..., None], x)[..., 0] for where in worn]
+        worn = [self.wearing.fitting(where[..., None], x)[..., 0] for where in worn]
         tokens = max(x.shape[1], worn[0].shape[1])  # one row may modulate all tokens
         x, out = x.expand(-1, tokens, -1), out.expand(-1, tokens, -1).clone()
         for patches, where in zip(self.patches, worn, strict=True):
@@ -185,14 +195,6 @@ class _Hook:
 def _by_token(x: Tensor) -> Tensor:
     """[B, tokens, C] of [B, C] or [B, ..., C]."""
     return x.reshape(len(x), -1, x.shape[-1])
-
-
-def _fitting(values: Tensor, x: Tensor) -> Tensor:
-    """Values [forwards or 1, tokens or 1, N] for a layer's input [B, tokens or 1, C]: a forward may hold several
-    pictures, and what pads tokens may come later."""
-    if len(values) > 1:
-        values = values.repeat_interleave(len(x) // len(values), 0)
-    return values[:, : x.shape[1]] if x.shape[1] > 2 else values
 
 
 def _ranks(patches: Worn) -> int:

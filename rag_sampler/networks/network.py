@@ -119,6 +119,13 @@ class Network:
         missing = self.text_length(text) - text.shape[1]
         return torch.nn.functional.pad(text, (0, 0, missing, 0))
 
+    def at_timestep_zero(self, conds: dict) -> bool:
+        """Whether references among the model conditions of a forward are modulated as at timestep zero, apart from the
+        picture."""
+        default = getattr(getattr(self.module, "params", self.module), "default_ref_method", None)
+        method = conds.get("ref_latents_method") or default
+        return bool(conds.get("ref_latents")) and method == "index_timestep_zero"
+
     def references(self, conds: dict, picture: Picture) -> int:
         """Tokens of reference pictures among the model conditions of a forward."""
         latents = self.family.references(self.module, conds)

@@ -84,10 +84,10 @@ def _wearing(step: Step, options: dict, forward: Forward, conds: dict, x: Tensor
         worn = [step.parts[uuid].loras if uuid in step.parts else () for uuid in options["uuids"]]
         wearers = tuple(dict.fromkeys(filter(None, worn)))
         numbers = [wearers.index(group) if group else None for group in worn]
-        return Wearing(loras, wearers, OfForwards(len(wearers), numbers, x.device), len(x))
+        return Wearing(loras, wearers, OfForwards(len(wearers), numbers), len(x))
     groups = {} if program is None else dict(enumerate(map(loras.group, step.guided.hooks), 1))
     wearers = {region: group for region, group in groups.items() if group}
-    places = OfTexts(forward, tuple(wearers), step.guided, x.device)
+    places = OfTexts(forward, tuple(wearers), step.guided)
     rows = PerToken.on(forward.picture) if network.family.grid else None
     return Wearing(loras, tuple(wearers.values()), places, len(x), network.at_timestep_zero(conds), rows)
 

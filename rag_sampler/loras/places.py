@@ -23,8 +23,8 @@ class Places(Protocol):
     """Which tokens wear which of several groups of LoRAs."""
 
     def worn(self, layer: str, x: Tensor, output: Tensor) -> Tensor | None:
-        """bool [groups, forwards or 1, tokens or 1], for a layer's input and output; None where it sees no token that
-        wears any."""
+        """bool [groups, forwards or 1, tokens or 1] on the processor, for a layer's input and output, the same tensor for
+        the same places; None where it sees no token that wears any."""
 
     def watches(self, network: nn.Module, layers: set[str]) -> Iterator[tuple[nn.Module, Callable]]:
         """Modules and forward hooks that it needs to know the places in these layers."""
@@ -36,14 +36,13 @@ class OfForwards:
 
     groups: int
     numbers: list[int | None]
-    device: object
 
     def __post_init__(self) -> None:
         worn = torch.zeros(self.groups, len(self.numbers), 1, dtype=torch.bool)
         for forward, number in enumerate(self.numbers):
             if number is not None:
                 worn[number, forward] = True
-        object.__setattr__(self, "all", worn.to(self.device))
+        object.__setattr__(self, "all", worn)
 
     def worn(self, layer: str, x: Tensor, output: Tensor) -> Tensor:
         return self.all
@@ -64,7 +63,6 @@ class OfTexts:
     forward: Forward
     regions: tuple[int, ...]
     guided: Guided
-    device: object
     grid: Grid | None = None
     made: dict[object, Tensor] = field(default_factory=dict)
     moved: set[str] = field(default_factory=set)
@@ -78,7 +76,7 @@ class OfTexts:
         elif place == IMAGE and network.family.levels:
             place = tuple(output.shape[-2:]) if output.ndim == 4 else self.grid
         if place not in self.made:
-            self.made[place] = self._of(place).to(self.device)[:, None]
+            self.made[place] = self._of(place)[:, None]
         found = self.made[place]
         if x.ndim == 3 and not self._fits(x.shape[1], found.shape[2]):
             self.moved.add(layer)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -73,7 +74,7 @@ class Wearing:
     rows: type[PerToken] | None = None
     cost: float = 0.0
     left_out: set[str] = field(default_factory=set)
-    made: dict[tuple, Tensor] = field(default_factory=dict)
+    made: dict[tuple, Any] = field(default_factory=dict)
 
     @property
     def layers(self) -> set[str]:
@@ -146,7 +147,7 @@ class _Hook:
 
     def _on_pixels(self, worn: Tensor, x: Tensor, out: Tensor) -> Tensor:
         for number, patches in enumerate(self.patches):
-            where = self.wearing.fitting(worn[number][..., None], x.flatten(2).mT)
+            where = self.wearing.fitting(worn[number][..., None], x.flatten(2).mT).to(out.device)
             grid = out.shape[-2:] if where.shape[1] > 1 else (1, 1)
             for lora, patch in patches:
                 added = self.wearing.loras.place(patch, out)(x)
@@ -157,7 +158,7 @@ class _Hook:
     def _at_once(self, patches: Worn, worn: Tensor, x: Tensor, out: Tensor) -> Tensor:
         """All of them as one LoRA of many ranks, of which each token takes those that it wears."""
         one = self.wearing.loras.beside(tuple(patch for _, patch in patches), out, x.shape[-1])
-        shares = self.wearing.fitting(self._shares(patches, worn).to(out), x)
+        shares = self.wearing.fitting(self._shares(patches, worn, out), x)
         hidden = linear(x, one.down) * shares
         self.wearing.cost += hidden.shape[0] * hidden.shape[1] * one.cost
         if hidden.shape[:2] != out.shape[:2]:
@@ -165,9 +166,10 @@ class _Hook:
         out.flatten(0, 1).addmm_(hidden.flatten(0, 1), one.up.T)
         return out
 
-    def _shares(self, patches: Worn, worn: Tensor) -> Tensor:
-        """How much of each rank each token takes [forwards or 1, tokens or 1, ranks]."""
-        made, key = self.wearing.made, (id(worn), *((pair[0], _ranks((pair,))) for pair in patches))
+    def _shares(self, patches: Worn, worn: Tensor, like: Tensor) -> Tensor:
+        """How much of each rank each token takes [forwards or 1, tokens or 1, ranks], where a tensor is and in its type."""
+        made = self.wearing.made
+        key = id(worn), like.device, like.dtype, *((pair[0], _ranks((pair,))) for pair in patches)
         if key not in made:
             wearers = [
                 [number for number, mine in enumerate(self.patches) if pair in mine] for pair in patches
@@ -176,17 +178,21 @@ class _Hook:
                 (worn[who].sum(0) * pair[0].strength)[..., None].expand(-1, -1, _ranks((pair,)))
                 for pair, who in zip(patches, wearers, strict=True)
             ]
-            made[key] = torch.cat(shares, -1)
+            made[key] = torch.cat(shares, -1).to(like)
         return made[key]
 
     def _one_by_one(self, module: nn.Module, worn: Tensor, x: Tensor, out: Tensor) -> Tensor:
         """The tokens of each wearer alone."""
-        worn = [self.wearing.fitting(where[..., None], x)[..., 0] for where in worn]
-        tokens = max(x.shape[1], worn[0].shape[1])  # one row may modulate all tokens
-        x, out = x.expand(-1, tokens, -1), out.expand(-1, tokens, -1).clone()
-        for patches, where in zip(self.patches, worn, strict=True):
+        fitting = [self.wearing.fitting(where[..., None], x)[..., 0] for where in worn]
+        tokens = max(x.shape[1], fitting[0].shape[1])  # one row may modulate all tokens
+        x, out = x.expand(-1, tokens, -1), out if tokens == out.shape[1] else out.repeat(1, tokens, 1)
+        for number, (patches, where) in enumerate(zip(self.patches, fitting, strict=True)):
             if patches:
-                places = where.expand(len(x), tokens).nonzero(as_tuple=True)
+                key = id(worn), number, len(x), tokens, out.device
+                if key not in self.wearing.made:
+                    found = where.expand(len(x), tokens).nonzero(as_tuple=True)
+                    self.wearing.made[key] = tuple(index.to(out.device) for index in found)
+                places = self.wearing.made[key]
                 out[places] = effective(self.wearing.loras, module, patches, x[places], out[places])
                 self.wearing.cost += len(places[0]) * sum(patch.addition.cost for _, patch in patches)
         return out

@@ -55,7 +55,7 @@ PICTURES = [
     Picture(f"any_sampler_bound_seed_{SEED}", ANY_SAMPLER, noise_seed(SEED)),
     Picture(f"any_sampler_bound_seed_{OTHER_SEED}", ANY_SAMPLER, noise_seed(OTHER_SEED)),
     Picture("repaint_strip", REPAINT, {}, drawn_by="ImageStitch"),
-    Picture("lora_of_one_region", LORA, sampler_seed(SEED)),
+    Picture("lora_of_two_regions", LORA, {}),
     Picture("controlnet_strip", CONTROLNET, {}, drawn_by="ImageStitch"),
     Picture("methods_sheet", COMPARE, {}, drawn_by="ImageStitch"),
     Picture("planner_layout", PLANNER, {}, drawn_by="RAGPlanToRegions"),

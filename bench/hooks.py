@@ -92,7 +92,7 @@ def main() -> None:
     base = bench.encode(layout.text())
     noise = torch.randn(1, 16, 32, 32, generator=torch.manual_seed(11))
     prompts = [bench.encode(text) for text in layout.region_texts()]
-    # ComfyUI's way cannot change a modulation by the token, which masks on full outputs would have to.
+    # Of modulations, one row for all tokens, no mask could take a part.
     hooks, none = [lora(bench.model, RANK, seed, modulations=False) for seed in range(4)], [None] * 4
     boxes = [Region(Box(*cell), prompt) for cell, prompt in zip(layout.cells, prompts, strict=True)]
     cells = [

@@ -45,7 +45,7 @@ def test_the_workflows_are_there():
     assert {"rag_shapes_any_sampler", "rag_shapes_bounding_boxes", "rag_shapes_four_regions"} <= set(DEMO)
     assert {"rag_shapes_region_canvas", "rag_shapes_repaint"} <= set(DEMO)
     assert {"rag_shapes_lora", "rag_shapes_controlnet"} <= set(DEMO)
-    assert {"rag_flux_dev_lora", "rag_flux_dev_lora_8_steps"} <= set(FLUX)
+    assert {"rag_flux_dev_lora", "rag_flux_dev_lora_8_steps", "rag_flux_dev_two_characters"} <= set(FLUX)
     assert {"rag_flux_dev_controlnet", "rag_flux_dev_redux"} <= set(FLUX)
     assert {path.stem for path in FILES} == {*DEMO, *OFFICIAL}
     assert len(FLUX) >= 2
@@ -108,6 +108,18 @@ def test_flux_workflow_runs_on_the_demo_model(live: Live, name):
     on_demo_model(live, prompt)
     put_example_picture(live)
     assert_pictures(live, prompt)
+
+
+def test_two_characters_wear_a_lora_each(live: Live):
+    """Of another strength: of two nodes that are the same ComfyUI runs one, and here both have the demo's file."""
+    prompt = to_prompt(read(WORKFLOWS / "rag_flux_dev_two_characters.json"), live.server.object_info)
+    on_demo_model(live, prompt)
+    override(prompt, {("RAGHardBindingSampler", "seed"): 2})
+    next(n for n in prompt.values() if n["class_type"] == "CreateHookLora")["inputs"]["strength_model"] = 0.5
+    before = live.server.log(ALL_LINES)
+    assert_pictures(live, prompt)
+    report = live.server.log(ALL_LINES)[len(before) :]
+    assert "regions wear 2 LoRAs in" in report, report
 
 
 def put_example_picture(live: Live) -> None:

@@ -26,6 +26,7 @@ class RAGRegionCanvas(io.ComfyNode):
             category=CATEGORY,
             description="Draw regions, give each its prompt, and hand them on to Hard Binding and Soft Refinement.",
             search_aliases=[*SEARCH, "canvas", "editor", "draw", "box", "bounding box", "area editor"],
+            not_idempotent=True,
             inputs=[
                 *size_inputs(),
                 io.Clip.Input("clip", tooltip="Encodes the prompts, as CLIP Text Encode does."),

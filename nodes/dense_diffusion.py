@@ -28,6 +28,7 @@ class RAGDenseDiffusion(io.ComfyNode):
                 "phrase and to itself. For SD1.5, SD2 and SDXL, under every sampler; connect positive, too."
             ),
             search_aliases=[*SEARCH, "DenseDiffusion", "dense captions", "attention modulation"],
+            not_idempotent=True,
             inputs=[
                 model_input(),
                 io.Clip.Input("clip", tooltip="Encodes the caption and its phrases; that of the checkpoint."),

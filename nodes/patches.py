@@ -100,6 +100,7 @@ class RAGHardBinding(io.ComfyNode):
                 "so that things are where the layout says. Works with every image model and sampler."
             ),
             search_aliases=[*SEARCH, "hard binding"],
+            not_idempotent=True,
             inputs=[
                 model_input(),
                 Regions.Input(
@@ -135,6 +136,7 @@ class RAGSoftRefinementAttention(io.ComfyNode):
                 "SDXL, under every sampler."
             ),
             search_aliases=[*SEARCH, "soft refinement"],
+            not_idempotent=True,
             inputs=[
                 model_input(),
                 Regions.Input(
@@ -186,6 +188,7 @@ class RAGRegionalPrompting(io.ComfyNode):
                 "Qwen-Image and SD3.5, under every sampler."
             ),
             search_aliases=[*SEARCH, "regional prompting flux", "attention mask"],
+            not_idempotent=True,
             inputs=[
                 model_input(),
                 Regions.Input(
@@ -270,6 +273,7 @@ class RAGRPGRegionalDiffusion(io.ComfyNode):
                 "by a ratio of its own. For the models of Soft Refinement Attention, under every sampler."
             ),
             search_aliases=[*SEARCH, "RPG", "base ratio", "complementary regional diffusion"],
+            not_idempotent=True,
             inputs=[
                 model_input(),
                 Regions.Input(

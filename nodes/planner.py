@@ -92,6 +92,7 @@ class RAGPlanToRegions(io.ComfyNode):
                 "never run as code."
             ),
             search_aliases=[*PLANNER_SEARCH, "import layout", "JSON", "HB_prompt_list", "BREAK"],
+            not_idempotent=True,
             inputs=[
                 io.String.Input(
                     "answer",

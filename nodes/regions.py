@@ -57,6 +57,7 @@ class RAGRegionBox(io.ComfyNode):
             category=CATEGORY,
             description="A rectangle of the picture with a prompt of its own. Chain several through regions.",
             search_aliases=[*SEARCH, "box", "bounding box"],
+            not_idempotent=True,
             inputs=[
                 fraction("x", 0.1, 0.0, "Left edge, 0 to 1 of the image's width (the paper's m_offset)."),
                 fraction("y", 0.1, 0.0, "Top edge, 0 to 1 of the image's height (the paper's n_offset)."),
@@ -105,6 +106,7 @@ class RAGRegionMask(io.ComfyNode):
                 "region where more than half of it is white."
             ),
             search_aliases=[*SEARCH, "mask"],
+            not_idempotent=True,
             inputs=[
                 io.Mask.Input(
                     "mask", tooltip="White is the region. One mask; it is stretched over the picture."
@@ -147,6 +149,7 @@ class RAGSplitRatioLayout(io.ComfyNode):
             category=CATEGORY,
             description="Divides the picture into rows and columns, with one prompt for each cell.",
             search_aliases=[*SEARCH, "split ratio", "grid", "rows", "columns", "BREAK"],
+            not_idempotent=True,
             inputs=[
                 io.String.Input(
                     "split_ratio",

@@ -39,6 +39,7 @@ class RAGRepaint(io.ComfyNode):
                 "costs about two passes."
             ),
             search_aliases=[*SEARCH, "repaint", "inpaint", "edit region"],
+            not_idempotent=True,
             inputs=[
                 io.Model.Input("model", tooltip="The model that made the picture, without Hard Binding."),
                 io.Latent.Input(

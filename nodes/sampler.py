@@ -63,6 +63,7 @@ class RAGHardBindingSampler(io.ComfyNode):
                 "it is the stock KSampler."
             ),
             search_aliases=[*SEARCH, "KSampler", "sampler", "hard binding", "soft refinement"],
+            not_idempotent=True,
             inputs=[
                 io.Model.Input("model", tooltip="The model that makes the picture."),
                 *sampling_inputs(),

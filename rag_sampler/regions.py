@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .layout import Box, Cell, LayoutError
+from .page import executing_node
 from .picture import Picture, TokenBox
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Region:
     color: "#rrggbb" for previews; empty for that of its place in the list.
     drawn_for: width and height in pixels of the picture that it was drawn for; None where nobody said.
     strength: share of its own result in attention methods, 0..1.
+    node_id: of the node that made it, where a server runs.
     """
 
     shape: Box | Cell | Mask
@@ -37,6 +39,7 @@ class Region:
     color: str = ""
     drawn_for: tuple[int, int] | None = None
     strength: float = 1.0
+    node_id: str = field(default_factory=executing_node)
 
 
 @dataclass(frozen=True, eq=False)

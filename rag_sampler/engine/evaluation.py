@@ -11,7 +11,7 @@ from ..loras.wearing import eagerly
 from ..methods import lora_hooks
 from ..methods.binding import ORIGIN, REGION, WORN, in_time
 from ..methods.record import ORIGINAL
-from ..methods.spec import Guided
+from ..methods.spec import Guided, Spec
 from ..networks.states import Recording
 from ..picture import Picture, TokenBox
 from ..regions import owners
@@ -65,6 +65,13 @@ class Step:
         if self.parts is not None:
             return any(part.loras for part in self.parts.values())
         return self.guided is not None and any(map(self.plan.loras.group, self.guided.hooks))
+
+    @property
+    def specs(self) -> tuple[Spec, ...]:
+        """Whose regions its forwards are for."""
+        if self.parts is not None:
+            return self.plan.binding
+        return (self.guided.spec,) if self.guided is not None else ()
 
     def is_cut(self, entries: list) -> bool:
         """Whether a forward of these entries sees a part of the picture, and none of them asks for one."""
@@ -162,7 +169,10 @@ class Evaluation:
         active = self.plan.active(self.sigma)
         if len(active) > 1:
             names = " and ".join(dict.fromkeys(guided.spec.method for guided in active))
-            self.log.warn(f"{len(active)} nodes of {names} work at the same time; the last in the chain wins")
+            self.log.warn(
+                f"{len(active)} nodes of {names} work at the same time; the last in the chain wins",
+                *(guided.spec for guided in active),
+            )
         return active[-1] if active else None
 
     def _bind(self, base: list, marked: list, x: torch.Tensor):
@@ -196,7 +206,8 @@ class Evaluation:
         if any(not recording.states for recording in recordings):
             self.log.unseen = True
             self.log.warn(
-                "features are not bound: the model's blocks bypass ComfyUI's hooks; latents are bound"
+                "features are not bound: the model's blocks bypass ComfyUI's hooks; latents are bound",
+                *plan.binding,
             )
         return recordings, predictions, plan.picture.spread(owner > 0).to(x.device)
 

@@ -62,7 +62,8 @@ def apply_model(
     elif step.guided is not None and texts is not None:
         step.log.warn(
             f"a base prompt with an area of its own is not guided by {step.guided.spec.method}; regions guide the "
-            f"whole picture only"
+            f"whole picture only",
+            step.guided.spec,
         )
     _count(step, x.shape[0], text, picture.length + references, forward.program)
     install_override(options, forward.program)
@@ -71,7 +72,7 @@ def apply_model(
     wearing = _wearing(step, options, forward, kwargs, x)
     with foreign.named(module), wearing.on(module):
         out = executor(x, t, c_concat, c_crossattn, control, options, **{MARK: True}, **kwargs)
-    step.log.wore(wearing)
+    step.log.wore(wearing, *step.specs)
     if forward.program is not None:
         _check_hits(step, forward.program)
     return out
@@ -123,7 +124,8 @@ def _fork(step: Step, pasted: bool, conds: dict) -> str | None:
     if reason := family.one_stream(step.plan.network, conds):
         step.log.warn(
             f"{step.guided.spec.method} wants a second image stream, {reason}; one stream is used, as in fidelity "
-            f"shared"
+            f"shared",
+            step.guided.spec,
         )
         return None
     return family.fork
@@ -153,7 +155,7 @@ def _tell_of_tiles(step: Step, tile: Picture) -> None:
             f"MODEL from before {step.guided.spec.node}"
         )
     if step.paste and step.plan.network.binds_states:
-        step.log.warn(f"features are not bound: {cut}; latents are")
+        step.log.warn(f"features are not bound: {cut}; latents are", *step.plan.binding)
 
 
 def _check_hits(step: Step, program: Program) -> None:
@@ -173,10 +175,11 @@ def _check_hits(step: Step, program: Program) -> None:
     if 0 < program.hits < expected:  # none at all: a cache has left out the whole forward
         log.warn(
             f"only {program.hits} of {expected} blocks were guided by {guided.spec.method}; a cache or a "
-            f"guidance that skips blocks may be at work, or a node with attention of its own, as some IP-Adapters have"
+            f"guidance that skips blocks may be at work, or a node with attention of its own, as some IP-Adapters have",
+            guided.spec,
         )
     for lacks in program.lacks(expected):
-        log.warn(f"{guided.spec.method} {lacks}")
+        log.warn(f"{guided.spec.method} {lacks}", guided.spec)
     log.hits[guided] = max(log.hits[guided], program.hits)
 
 

@@ -28,6 +28,11 @@ class Plan(Setting):
         return tuple(region for layer in self.layers for region in layer.bound)
 
     @property
+    def binding(self) -> tuple[Spec, ...]:
+        """Whose these regions are."""
+        return tuple(layer.spec for layer in self.layers if layer.bound)
+
+    @property
     def guided(self) -> tuple[Guided, ...]:
         """All attention methods; where several work at the same time, the last one does."""
         return tuple(guided for layer in self.layers for guided in layer.guided)

@@ -82,17 +82,20 @@ def _outer_sample(executor, noise, latent_image, sampler, sigmas, *args, **kwarg
     plan = make_plan(model, specs, noise, schedule) if specs else None
     for spec in options[KEY]:
         for message in spec.advice(schedule, options.get("patches", {})):
-            log.warn(message)
+            log.warn(message, spec)
     if plan is None:
+        log.clear(options[KEY])
         return executor(noise, latent_image, sampler, sigmas, *args, **kwargs)
-    for message in (message for layer in plan.layers for message in layer.advice):
-        log.warn(message)
+    for layer in plan.layers:
+        for message in layer.advice:
+            log.warn(message, layer.spec)
     for message in lora_hooks.advice(plan.loras, plan.family):
-        log.warn(message)
+        log.warn(message, *specs)
     conds, original = add_regions(model, guider.conds, plan), None
     for spec in specs:
         for message in spec.on_prompt(guider.conds[base_role(guider.conds)]):
-            log.warn(message)
+            log.warn(message, spec)
+    log.clear(options[KEY])
     if plan.replay is not None:
         trajectory = plan.replay.trajectory
         original = make_plan(model, trajectory.specs, noise, Schedule(trajectory.sigmas, sampling))

@@ -21,6 +21,7 @@ from torch.nn.functional import interpolate, pad
 from .. import networks
 from ..attention.scores import Move, ScoreProgram
 from ..networks.network import CROSS
+from ..page import at
 from ..picture import Picture
 from ..regions import (
     Region,
@@ -32,6 +33,7 @@ from ..regions import (
     told_strengths,
 )
 from ..schedule import Schedule, Window, time_range
+from . import advice
 from .attention_method import CANNOT_CARRY, AttentionMethod, Live, disjoint
 from .phrases import Caption, with_phrases
 
@@ -105,16 +107,18 @@ class DenseDiffusion(AttentionMethod):
     def advice(self, schedule: Schedule, patches: dict[str, list]) -> Iterator[str]:
         if not self.changes_anything:
             yield f"{self.node} has cross_strength 0 and self_strength 0; of attention it changes nothing"
-        for number in range(1, len(self.regions) + 1):
+        for number, region in enumerate(self.regions, 1):
             if not (self.caption.owner == number).any():
-                yield (
+                yield at(
+                    region.node_id,
                     f"{self.node}: the phrase of {describe(number, self.regions)} stands where a later one does, which "
-                    f"takes its words: name it otherwise"
+                    f"takes its words: name it otherwise",
                 )
             if number in self.caption.weighted:
-                yield (
+                yield at(
+                    region.node_id,
                     f"{self.node}: the caption weights the phrase of {describe(number, self.regions)}, whose own embedding "
-                    f"takes its place there: write the weight in the region's text"
+                    f"takes its place there: write the weight in the region's text",
                 )
         if self.changes_anything:
             yield from self._on_schedule(schedule)
@@ -158,9 +162,7 @@ class DenseDiffusion(AttentionMethod):
 
     def on_layout(self, tokens: tuple[TokenRegion, ...], picture: Picture) -> Iterator[str]:
         segments, uncovered = disjoint(tokens, picture)
-        for number, segment in enumerate(segments, 1):
-            if len(segment) == 0:
-                yield f"{self.node}: {describe(number, self.regions)} is hidden by later regions"
+        yield from advice.on_hidden(self.node, self.regions, segments)
         if len(uncovered):
             yield (
                 f"{self.node}: {len(uncovered) / picture.tokens:.0%} of the picture lies in no region, and there all of "

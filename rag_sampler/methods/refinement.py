@@ -20,8 +20,9 @@ from ..attention.levels import CrossProgram, Level
 from ..attention.reads import FORK, IMAGE, Part, Program, Query, Read, own
 from ..networks.network import CROSS, JOINT
 from ..picture import Picture
-from ..regions import Region, TokenRegion, describe, level_tokens, told_strengths
+from ..regions import Region, TokenRegion, level_tokens, told_strengths
 from ..schedule import Schedule, Window
+from . import advice
 from .attention_method import AttentionMethod, Live, OnLive, disjoint, mask_rows
 
 
@@ -55,9 +56,7 @@ class CellMethod(AttentionMethod):
 
     def on_layout(self, tokens: tuple[TokenRegion, ...], picture: Picture) -> Iterator[str]:
         cells, uncovered = disjoint(tokens, picture)
-        for number, cell in enumerate(cells, 1):
-            if len(cell) == 0:
-                yield f"{self.node}: {describe(number, self.regions)} is hidden by later regions"
+        yield from advice.on_hidden(self.node, self.regions, cells)
         if len(uncovered):
             total = len(uncovered) + sum(map(len, cells))
             yield (

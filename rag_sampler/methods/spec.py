@@ -12,6 +12,7 @@ from ..attention.levels import CrossProgram
 from ..attention.reads import Program
 from ..loras.run import Loras
 from ..networks.network import Network
+from ..page import executing_node
 from ..picture import Picture
 from ..schedule import Schedule, Window
 
@@ -38,16 +39,20 @@ class Setting:
     loras: Loras = field(default_factory=Loras, kw_only=True)
 
 
+@dataclass(frozen=True, eq=False)
 class Spec:
     """What one node asks of the engine; immutable, and shared by all runs of its MODEL.
 
     node, method: how messages call the node and what it does. regions: the regions it brings, if any.
     expects_picture: whether its runs are meant to start from a picture.
+    node_id: of the node that made it, where a server runs.
     """
 
     node = ""
     method = ""
     expects_picture = False
+
+    node_id: str = field(default_factory=executing_node, kw_only=True)
 
     @property
     def changes_anything(self) -> bool:

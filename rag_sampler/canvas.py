@@ -1,23 +1,15 @@
-"""What Region Canvas reads: its own drawing, written as JSON, and the layouts that other nodes hand it, by the rules of
-the planner.
-
-A drawing is {"version": 1, "regions": [{"x", "y", "w", "h", "prompt", "enabled", "color", ...}, ...]} with x, y, w
-and h in fractions of the image, or that list alone. Keys that are not known are kept. js/canvas/value.js reads it
-by the same rules, and tests/canvas_vectors.json holds both to them.
-"""
+"""Layouts that other nodes hand to Region Canvas, as drawings, by the rules of the planner."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import re
-from dataclasses import dataclass
-from math import floor, isfinite
-from numbers import Real
+from math import floor
 from typing import Any
 
-from .layout import Box, LayoutError
+from .drawing import EXAMPLE, VERSION, Drawing, parse, read_drawing, shown
+from .layout import LayoutError
 from .picture import TOKEN_PIXELS
 from .planner.answer import find_fields
 from .planner.boxes import read_boxes, read_part, row_of
@@ -37,53 +29,8 @@ from .planner.keys import COLORS, READ, is_box
 from .planner.places import Entry, read_entries
 from .planner.problems import Findings, PlanError
 
-VERSION = 1
-EXAMPLE = '{"version": 1, "regions": [{"x": 0, "y": 0, "w": 0.5, "h": 1, "prompt": "a red fox"}]}'
-
 MOST_BOXES = 500
 """Boxes of one linked layout."""
-
-Drawing = dict[str, Any]
-"""A drawing as parsed: "version", "regions", and "linked" where it came from a linked layout or was edited
-after one."""
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """One region of a drawing; color is "#rrggbb", or empty where none was chosen."""
-
-    box: Box
-    prompt: str
-    color: str
-
-
-def read_drawing(text: str, field: str = "regions") -> Drawing:
-    """The drawing in a text, empty for an empty text. Raises LayoutError that names the field and the region."""
-    data = _parse(text, field) if text.strip() else []
-    if isinstance(data, list):
-        data = {"version": VERSION, "regions": data}
-    if not isinstance(data, dict) or not isinstance(data.get("regions"), list):
-        raise LayoutError(f"{field} holds {_shown(data)}, which is no drawing; write for example {EXAMPLE}")
-    version = data.get("version", VERSION)
-    if isinstance(version, bool) or version != VERSION:
-        raise LayoutError(
-            f"{field} is a drawing of version {_shown(version)}, and this node reads version {VERSION}; update the "
-            f"node pack, or draw it anew"
-        )
-    for number, region in enumerate(data["regions"], 1):
-        _check(region, f"{field}: region {number}")
-    return data
-
-
-def drawn_regions(drawing: Drawing) -> tuple[Drawn, ...]:
-    """The regions of a drawing in their order, without those that are hidden."""
-    return tuple(
-        Drawn(
-            Box(*(float(region[key]) for key in "xywh")), region.get("prompt", ""), region.get("color") or ""
-        )
-        for region in drawing["regions"]
-        if region.get("enabled", True)
-    )
 
 
 def read_linked(
@@ -126,64 +73,10 @@ def read_linked(
     return {**read_drawing(json.dumps({**drawing, "regions": regions}, default=float), field), "linked": mark}
 
 
-def write_drawing(drawing: Drawing) -> str:
-    return json.dumps(drawing, ensure_ascii=False, separators=(",", ":"))
-
-
-def _parse(text: str, field: str) -> Any:
-    try:
-        return json.loads(text, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise LayoutError(
-            f"{field} is no JSON ({error}): it holds {_shown(text)}; write for example {EXAMPLE}"
-        ) from None
-
-
-def _refuse(word: str) -> None:
-    raise ValueError(f"{word} is no number in JSON")
-
-
-def _shown(value: Any) -> str:
-    """A value as messages show it, shortened."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _check(region: Any, where: str) -> None:
-    """Raise LayoutError unless this is a region of a drawing."""
-    if not isinstance(region, dict):
-        raise LayoutError(
-            f'{where} is {_shown(region)}; it has to be an object such as {{"x": 0, "y": 0, "w": 0.5, "h": 1}}'
-        )
-    numbers = [_number(region.get(key), where, key) for key in "xywh"]
-    try:
-        Box(*numbers)
-    except LayoutError as error:
-        raise LayoutError(f"{where}: {error}") from None
-    for key, kind, right in (
-        ("prompt", str, "a text"),
-        ("enabled", bool, "true or false"),
-    ):
-        if key in region and not isinstance(region[key], kind):
-            raise LayoutError(f"{where}: {key} is {_shown(region[key])}; it has to be {right}")
-    color = "" if region.get("color") is None else region["color"]
-    if not isinstance(color, str) or not re.fullmatch("(#[0-9a-fA-F]{6})?", color):
-        raise LayoutError(f'{where}: color is {_shown(color)}; write it like "#3cb44b", or leave it out')
-
-
-def _number(value: Any, where: str, key: str, right: str = "a number from 0 to 1") -> float:
-    if isinstance(value, Real) and not isinstance(value, bool):
-        with contextlib.suppress(OverflowError):  # an integer of hundreds of digits
-            if isfinite(float(value)):
-                return float(value)
-    found = "missing" if value is None else _shown(value)
-    raise LayoutError(f"{where}: {key} is {found}; it has to be {right}")
-
-
 def _from_text(text: str, field: str, findings: Findings) -> Any:
     """What a text holds: JSON, or whatever Plan to Regions reads."""
     try:
-        return _parse(text, field)
+        return parse(text, field)
     except LayoutError as strict:
         try:
             fields = find_fields(text)
@@ -209,7 +102,7 @@ def _boxes_of(
         findings.notes += settle(values)
         if base := values.get("base_prompt"):
             findings.notes.append(
-                f"the base prompt {_shown(base)} is not used here: connect it to CLIP Text Encode"
+                f"the base prompt {shown(base)} is not used here: connect it to CLIP Text Encode"
             )
         refuse_other_lists(values, findings)
         boxes = values.get("regions")
@@ -224,14 +117,14 @@ def _boxes_of(
     if findings.problems:
         return drawing, []
     if not isinstance(boxes, list):
-        raise LayoutError(f"{field} holds {_shown(data)}, which is no drawing; write for example {EXAMPLE}")
+        raise LayoutError(f"{field} holds {shown(data)}, which is no drawing; write for example {EXAMPLE}")
     if len(boxes) > MOST_BOXES:
         raise LayoutError(f"{field} holds {len(boxes)} boxes; connect at most {MOST_BOXES}")
     for number, box in enumerate(boxes, 1):
         if not isinstance(box, dict):
             findings.refuse(
                 f"box {number}",
-                f"is {_shown(box)}",
+                f"is {shown(box)}",
                 'write an object such as {"x": 0, "y": 0, "w": 0.5, "h": 1}',
             )
     return drawing, [(number, box) for number, box in enumerate(boxes, 1) if isinstance(box, dict)]

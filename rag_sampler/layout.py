@@ -23,7 +23,7 @@ NEAR_BREAK = " \t\r\n\u3000,;，；、"
 _OTHER_MARKS = re.compile(r"\b(?:ADDCOMM|ADDBASE|ADDCOL|ADDROW|AND)\b")
 """What separates prompts in other packs."""
 
-_BORDER_SLACK = 2e-3
+BORDER_SLACK = 2e-3
 """Fraction of the image by which rounded decimals may reach over its border (0.334 + 0.667)."""
 
 SPLIT_RATIO_EXAMPLES = (
@@ -58,7 +58,7 @@ class Box:
                 )
             if size <= 0:
                 raise LayoutError(f"{extent} is {size:g}; it has to be above 0")
-            if start < 0 or start + size > 1 + _BORDER_SLACK:
+            if start < 0 or start + size > 1 + BORDER_SLACK:
                 raise LayoutError(
                     f"the box leaves the image: it runs from {name} {start:g} to "
                     f"{name} + {extent} = {start + size:g}, and both ends have to lie between 0 and 1"

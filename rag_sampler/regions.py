@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from typing import TYPE_CHECKING
 
 from .layout import Box, Cell, LayoutError
@@ -19,6 +20,22 @@ class Mask:
     """A region drawn as a mask, [H, W], 1 = inside, of any size: it is stretched over the picture."""
 
     pixels: Tensor
+
+    @classmethod
+    def of_polygon(cls, points: Sequence[tuple[float, float]], width: int, height: int) -> Mask:
+        """The pixels whose middle lies inside a polygon by the even-odd rule, bool [height, width]; points (x, y) are in
+        fractions of the picture, the last one joined to the first."""
+        import torch
+
+        inside = torch.zeros((height, width), dtype=torch.bool)
+        middles = torch.arange(width, dtype=torch.float64) + 0.5
+        for (x0, y0), (x1, y1) in zip(points, (*points[1:], points[0]), strict=True):
+            first, last = (ceil(y * height - 0.5) for y in sorted((y0, y1)))
+            down = (torch.arange(first, last, dtype=torch.float64) + 0.5) / height - y0
+            if len(down):
+                crossed = (x0 + down * (x1 - x0) / (y1 - y0)) * width
+                inside[first:last] ^= middles < crossed[:, None]
+        return cls(inside)
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,8 +192,8 @@ def _too_small(shape: Box | Cell | Mask, picture: Picture, name: str) -> str:
     whole = picture.in_pixels
     if isinstance(shape, Mask):
         return (
-            f"the mask of {name} covers no token of this {whole.width} × {whole.height} picture: paint more than half "
-            f"of at least one {whole.patch} × {whole.patch} pixel square white"
+            f"the mask of {name} covers no token of this {whole.width} × {whole.height} picture: more than half of at "
+            f"least one {whole.patch} × {whole.patch} pixel square has to lie in it"
         )
     left, top, right, bottom = shape.edges
     return (

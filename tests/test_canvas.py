@@ -9,7 +9,8 @@ from PIL import ImageFont
 from rag_pack.nodes.canvas import RAGRegionCanvas
 from rag_pack.nodes.layout import RAGLayoutPreview
 from rag_pack.rag_sampler import preview
-from rag_pack.rag_sampler.canvas import drawn_regions, read_drawing, read_linked
+from rag_pack.rag_sampler.canvas import read_linked
+from rag_pack.rag_sampler.drawing import drawn_regions, read_drawing
 from rag_pack.rag_sampler.layout import Box, LayoutError
 from rag_pack.rag_sampler.picture import Picture
 from rag_pack.rag_sampler.preview import color, draw_layout
@@ -54,6 +55,22 @@ def test_a_drawing_is_read_as_the_page_reads_it(case):
         assert found == case["drawn"]
 
 
+@pytest.mark.parametrize("case", VECTORS["extras"], ids=["none", "all"])
+def test_strength_loras_and_points_are_read_as_the_page_reads_them(case):
+    (one,) = drawn_regions(read_drawing(case["text"]))
+    found = one.strength, [list(lora) for lora in one.loras], [list(point) for point in one.points]
+    assert found == (case["strength"], case["loras"], case["points"])
+
+
+@pytest.mark.parametrize("case", VECTORS["cut"], ids=lambda case: case["text"][:40])
+def test_what_leaves_the_picture_is_cut_as_the_page_cuts_it(case):
+    notes: list[str] = []
+    (one,) = drawn_regions(read_drawing(case["text"], notes=notes))
+    assert [one.box.x, one.box.y, one.box.width, one.box.height] == case["drawn"]
+    assert [list(point) for point in one.points] == case.get("points", [])
+    assert notes == ["regions: region 1 leaves the picture and is cut at its border"]
+
+
 def test_tokens_and_colours_are_those_of_the_page():
     for case in VECTORS["tokens"]:
         box = Box(*case["box"]).bound_tokens(Picture.of_pixels(*case["size"]))
@@ -69,9 +86,21 @@ def test_tokens_and_colours_are_those_of_the_page():
         ('{"boxes": []}', r'regions holds {"boxes": \[\]}, which is no drawing; write for example'),
         (drawing(HALF, HALF | {"y": "a"}), 'regions: region 2: y is "a"; it has to be a number from 0 to 1'),
         (drawing({"x": 0}), "regions: region 1: y is missing; it has to be a number from 0 to 1"),
-        (drawing(HALF | {"x": 0.8}), "regions: region 1: the box leaves the image: it runs from x 0.8 to"),
+        (drawing(HALF | {"x": 1.8}), "regions: region 1: the box leaves the image: it runs from x 1.8 to"),
         (drawing(HALF | {"prompt": 3}), "regions: region 1: prompt is 3; it has to be a text"),
         (drawing(HALF | {"color": "red"}), 'regions: region 1: color is "red"; write it like "#3cb44b"'),
+        (
+            drawing(HALF, HALF | {"strength": 2}),
+            "regions: region 2: strength is 2; it has to be a number from 0 to 1",
+        ),
+        (
+            drawing(HALF | {"loras": [{"name": "a"}]}),
+            r'regions: region 1: loras is \[{"name": "a"}\]; write a list such',
+        ),
+        (
+            drawing(HALF | {"points": [[0, 0]]}),
+            r"regions: region 1: points is \[\[0, 0\]\]; .* at least three \[x, y\]",
+        ),
     ],
 )
 def test_a_bad_drawing_is_named_before_anything_runs(text, message):
@@ -124,6 +153,7 @@ def test_the_editor_is_told_the_size_and_where_the_background_is():
     shown = told(run(drawing(HALF), background=torch.ones(1, 8, 8, 3)))
     assert shown["background"]["type"] == "temp"
     assert shown["background"]["filename"].endswith(".png")
+    assert told(run(drawing(HALF), background=torch.ones(1, 8, 24, 3)))["background_size"] == [24, 8]
 
 
 # --- layouts from other nodes ---

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from rag_pack.rag_sampler import planner
-from rag_pack.rag_sampler.canvas import drawn_regions, read_linked
+from rag_pack.rag_sampler.canvas import read_linked
+from rag_pack.rag_sampler.drawing import drawn_regions
 from rag_pack.rag_sampler.layout import LayoutError
 from rag_pack.rag_sampler.planner import Plan, PlanError, read_plan
 from test_planner import ANSWERS, OBJECT, RAG, README, meaning, script

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from rag_pack.nodes.canvas import RAGRegionCanvas
 from rag_pack.nodes.regions import RAGSplitRatioLayout
-from rag_pack.rag_sampler.canvas import drawn_regions, read_drawing, read_linked, write_drawing
+from rag_pack.rag_sampler.canvas import read_linked
+from rag_pack.rag_sampler.drawing import drawn_regions, read_drawing, write_drawing
 from rag_pack.rag_sampler.layout import (
     NEAR_BREAK,
     Box,

@@ -5,7 +5,8 @@ import json
 
 import pytest
 from rag_pack.nodes.planner import RAGPlanToRegions
-from rag_pack.rag_sampler.canvas import drawn_regions, read_linked
+from rag_pack.rag_sampler.canvas import read_linked
+from rag_pack.rag_sampler.drawing import drawn_regions
 from rag_pack.rag_sampler.layout import LayoutError
 from rag_pack.rag_sampler.planner import PlanError, read_plan
 from rag_pack.rag_sampler.planner.instruction import EXAMPLES

@@ -4,7 +4,7 @@
  *     {"version": 1, "regions": [{"id", "x", "y", "w", "h", "prompt", "enabled", "color", ...}, ...]}
  *
  * x, y, w and h are fractions of the image. The list alone is read too, and keys that are not known are kept.
- * rag_sampler/canvas.py reads it by the same rules; tests/canvas_vectors.json holds both to them.
+ * rag_sampler/drawing.py reads it by the same rules; tests/canvas_vectors.json holds both to them.
  */
 
 import { colorOf } from "./color.js";

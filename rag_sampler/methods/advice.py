@@ -41,7 +41,7 @@ def on_tokens(
                 f"the MODEL from before {node}",
             )
     for number, region in enumerate(regions, 1):
-        if not isinstance(region.shape, Mask):
+        if not isinstance(region.shape, Mask) or region.drawn_for:
             continue
         high, wide = region.shape.pixels.shape
         if abs(high * whole.width / (wide * whole.height) - 1) > ASPECT_SLACK:

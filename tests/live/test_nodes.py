@@ -12,7 +12,7 @@ NODES = {  # id -> display name, required inputs, optional inputs, output types
         "Region Canvas",
         "width height clip",
         "style bboxes background regions",
-        ["RAG_REGIONS", "IMAGE"],
+        ["RAG_REGIONS", "IMAGE", "INT", "INT", "ARRAY"],
     ),
     "RAGRegionBox": ("Region Box", "x y width height", f"{SOURCE} regions", ["RAG_REGIONS"]),
     "RAGRegionMask": ("Region Mask", "mask", f"{SOURCE} regions", ["RAG_REGIONS"]),

@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,7 @@ from .workflow import Prompt
 HERE = Path(__file__).resolve().parent.parent
 START_SECONDS = 240  # imports from a cold disk on a slow machine
 STOP_SECONDS = 10
+TEXT_MESSAGE = 3  # of the WebSocket: a text for a node
 
 Progress = Callable[[str, int, int], None]  # called with a node's class, the step reached and all its steps
 
@@ -98,6 +100,7 @@ class Server:
 
     def __init__(self, root: Path, extra: Sequence[str] = ()) -> None:
         self.root, self.extra = root, list(extra)
+        self.told: dict[str, str] = {}  # what the last run showed at nodes, by their ids
 
     def __enter__(self) -> Server:
         self._folder = tempfile.TemporaryDirectory(prefix="rag_comfyui_", ignore_cleanup_errors=True)
@@ -208,13 +211,15 @@ class Server:
 
     async def _follow(self, prompt: Prompt, progress: Progress) -> str:
         """Queue over HTTP, listen on the WebSocket (opened first, so that no event is missed)."""
-        client = uuid.uuid4().hex
+        client, self.told = uuid.uuid4().hex, {}
         url = f"ws://127.0.0.1:{self.port}/ws?clientId={client}"
         async with aiohttp.ClientSession() as session, session.ws_connect(url, max_msg_size=0) as events:
             prompt_id = self._queue(prompt, client)
             async for message in events:
+                if message.type is aiohttp.WSMsgType.BINARY:
+                    self._read_text(message.data)
                 if message.type is not aiohttp.WSMsgType.TEXT:
-                    continue  # previews are binary
+                    continue
                 event = json.loads(message.data)
                 data = event.get("data") or {}
                 if data.get("prompt_id") != prompt_id:
@@ -230,6 +235,12 @@ class Server:
                 if event["type"] == "progress" and data.get("node") in prompt:
                     progress(prompt[data["node"]]["class_type"], data["value"], data["max"])
         raise ServerError(f"ComfyUI closed the connection during a run; its log:\n{self.log()}")
+
+    def _read_text(self, data: bytes) -> None:
+        """Keep a node's text; other binary messages are previews."""
+        kind, length = struct.unpack_from(">II", data)
+        if kind == TEXT_MESSAGE:
+            self.told[data[8 : 8 + length].decode()] = data[8 + length :].decode()
 
     def _queue(self, prompt: Prompt, client: str) -> str:
         try:

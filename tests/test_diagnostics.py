@@ -8,6 +8,7 @@ import pytest
 import torch
 from rag_pack.rag_sampler.engine import add_spec
 from rag_pack.rag_sampler.layout import Box, Cell
+from rag_pack.rag_sampler.methods import binding
 from rag_pack.rag_sampler.methods.binding import Binding
 from rag_pack.rag_sampler.methods.refinement import Refinement
 from rag_pack.rag_sampler.regions import Mask, Region
@@ -34,6 +35,12 @@ def warnings_of(caplog, run) -> list[str]:
     return [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
 
 
+@pytest.fixture(autouse=True)
+def a_large_network(monkeypatch):
+    """What is told of those that people use is told of the golden one, too."""
+    monkeypatch.setattr(binding, "SMALL", 0)
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
@@ -58,6 +65,14 @@ def test_each_cause_is_warned_of_once(model, texts, setting, caplog, spec, messa
     for _ in range(2):
         found = warnings_of(caplog, lambda: sample(patched, *setting))
         assert len(found) == 1 and re.search(message, found[0]), found
+
+
+def test_a_network_as_small_as_the_demo_models_may_bind_most_steps(
+    model, texts, setting, caplog, monkeypatch
+):
+    monkeypatch.undo()
+    patched = add_spec(model, Binding((region(texts, Box(0, 0, 0.5, 1)),), 5))
+    assert warnings_of(caplog, lambda: sample(patched, *setting)) == []
 
 
 class HintPatch:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from rag_pack.rag_sampler.engine import add_spec, plain
 from rag_pack.rag_sampler.layout import Box, Cell, LayoutError
+from rag_pack.rag_sampler.methods import binding
 from rag_pack.rag_sampler.methods.binding import Binding
 from rag_pack.rag_sampler.methods.refinement import Refinement
 from rag_pack.rag_sampler.regions import Mask, Region
@@ -658,8 +659,10 @@ def test_a_hidden_region_is_named_in_the_log(model, texts, setting, caplog):
 
 @pytest.mark.parametrize("bound, steps, warned", [(1, 1, False), (1, 4, False), (2, 4, True), (2, 8, False)])
 def test_binding_more_than_a_quarter_of_the_steps_is_warned_of(
-    model, texts, setting, caplog, bound, steps, warned
+    model, texts, setting, caplog, monkeypatch, bound, steps, warned
 ):
+    """Of a network as large as those that people use."""
+    monkeypatch.setattr(binding, "SMALL", 0)
     base, noise, _ = setting
     sample(add_spec(model, Binding(boxes(texts), bound)), base, noise, schedule(model, steps))
     assert (f"Hard Binding binds {bound} of {steps} steps, more than a quarter" in caplog.text) == warned

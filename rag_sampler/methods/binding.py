@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ..attention.masks import image_mask
 from ..loras.run import Loras
+from ..networks.network import Network
 from ..picture import Picture
 from ..regions import Region, TokenRegion, bound_tokens, refuse_options
 from ..schedule import Schedule, Window, time_range
@@ -41,6 +42,10 @@ BOTH = "rag_control_for_both"
 
 USUAL_SHARE = 0.25
 """Share of the steps beyond which binding is warned of."""
+
+SMALL = 100_000_000
+"""Parameters below which a network is not warned of that: one as small as the demo model's (9 million; the smallest that
+people use have 860) needs most steps to tell things apart, and its flat pictures have nothing to look pasted into."""
 
 _INHERITED = (
     "guidance",
@@ -95,16 +100,10 @@ class Binding(Spec):
                 f"crop or a tile that squeezes all of it in there. For those and for second passes use the MODEL from "
                 f"before {self.node}, or bind_steps 0"
             )
-        steps, usual = schedule.steps, max(1, int(schedule.steps * USUAL_SHARE))
         if self.steps == 0:
             yield f"{self.node} has bind_steps 0 and changes nothing"
-        elif self.steps > steps:
-            yield f"{self.node} has bind_steps {self.steps}, but the run has {steps} steps; all are bound"
-        elif self.steps > usual:
-            yield (
-                f"{self.node} binds {self.steps} of {steps} steps, more than a quarter: regions may look pasted in; "
-                f"bind_steps {usual} is usually enough"
-            )
+        elif self.steps > schedule.steps:
+            yield f"{self.node} has bind_steps {self.steps}, but the run has {schedule.steps} steps; all are bound"
         weak = [f"{number}" for number, region in enumerate(self.regions, 1) if region.strength < 1]
         if weak:
             yield (
@@ -129,7 +128,10 @@ class Binding(Spec):
         window = setting.schedule.first(self.steps)
         network = setting.network
         features = self.features and network is not None and network.binds_states
-        told = list(advice.on_tokens(self.node, self.regions, boxes, setting.picture))
+        told = [
+            *self._on_steps(setting.schedule.steps, network),
+            *advice.on_tokens(self.node, self.regions, boxes, setting.picture),
+        ]
         if self.features and not features:
             cause = "no adapter" if network is None else "no place for them"
             told.append(
@@ -147,6 +149,14 @@ class Binding(Spec):
             for region, tokens in zip(self.regions, boxes, strict=True)
         )
         return Layer(self, bound=bound, advice=tuple(told))
+
+    def _on_steps(self, steps: int, network: Network | None) -> Iterator[str]:
+        usual = max(1, int(steps * USUAL_SHARE))
+        if usual < self.steps <= steps and (network is None or network.parameters >= SMALL):
+            yield (
+                f"{self.node} binds {self.steps} of {steps} steps, more than a quarter: regions may look pasted in; "
+                f"bind_steps {usual} is usually enough"
+            )
 
     def report(self, layer: Layer, setting: Setting, log) -> str:
         if not layer.bound:

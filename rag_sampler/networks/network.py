@@ -100,6 +100,11 @@ class Network:
         """All its blocks."""
         return sum(self.blocks.values())
 
+    @property
+    def parameters(self) -> int:
+        """All its weights' numbers."""
+        return sum(weights.numel() for weights in self.module.parameters())
+
     def sees(self, layer: str) -> str | None:
         """What the layer of a name sees; None for a layer that sees no token."""
         return next((kind for name, kind in self.family.layers if re.match(name, layer)), None)

@@ -218,21 +218,27 @@ def test_workflow_names_its_downloads(name):
 
 
 def shrink(prompt: Prompt) -> None:
-    """Every size in pixels scaled to at most LARGEST, every number of steps to at most STEPS."""
+    """Every size in pixels scaled to at most LARGEST, every number of steps to at most STEPS, in place. Binding may take a
+    quarter of a template's steps, beyond which large networks are warned of."""
+    steps = [value for node in prompt.values() for name, value in node["inputs"].items() if name == "steps"]
     for node in prompt.values():
         for name, value in node["inputs"].items():
             if name in ("width", "height") and isinstance(value, int) and value > LARGEST:
                 node["inputs"][name] = value // 64 * 16
             if name == "steps" and isinstance(value, int):
                 node["inputs"][name] = min(value, STEPS)
+            if name == "bind_steps":
+                assert value <= max(1, min(steps) // 4)
+                node["inputs"][name] = min(value, STEPS)
             if name == "repaint_bind_steps":
                 node["inputs"][name] = min(value, STEPS - 1)
 
 
 def assert_pictures(live: Live, prompt: Prompt) -> None:
-    """Every node that shows an image wrote one, and none of them is one flat colour."""
+    """Every node that shows an image wrote one, none of them is one flat colour, and nothing was warned of."""
     shows = {key for key, node in prompt.items() if node["class_type"] in ("SaveImage", "PreviewImage")}
     outputs = [output for output in live.server.run(prompt) if output.kind == "images"]
+    assert {node: text for node, text in live.server.told.items() if text} == {}  # none warns of anything
     assert shows and shows <= {output.node for output in outputs}
     for output in outputs:
         assert live.picture(output).std() > 5, f"node {output.node} shows a flat picture"

@@ -153,6 +153,28 @@ def test_a_run_gets_what_was_drawn_and_its_picture_comes_back(comfy: ComfyPage):
     assert pictures["SaveImage"]["filename"] in shown.get_attribute("src")
 
 
+def test_what_a_run_warned_of_stands_at_the_canvas_until_it_is_mended(comfy: ComfyPage):
+    comfy.load(QUICK_START)
+    (canvas,) = of_type(comfy, "RAGRegionCanvas")
+    drawing = json.loads(comfy.value(canvas))
+    first, *others = drawing["regions"]
+    wordless = {**drawing, "regions": [{**first, "prompt": ""}, *others]}
+    comfy.set_widget(canvas, "regions", json.dumps(wordless))
+    comfy.queue()
+    assert f"the prompt of region 1 of {len(others) + 1} is empty" in text_at(comfy, canvas)
+    comfy.set_widget(canvas, "regions", json.dumps(drawing))
+    comfy.queue()
+    assert text_at(comfy, canvas) is None
+
+
+def text_at(comfy: ComfyPage, node: str) -> str | None:
+    """What ComfyUI shows as a node's text."""
+    return comfy.run(
+        "(id) => app.graph.getNodeById(id).widgets.find(({name}) => name.endsWith('node-text-preview'))?.value ?? null",
+        node,
+    )
+
+
 def fetched(comfy: ComfyPage, image: dict) -> np.ndarray:
     query = "&".join(f"{key}={image[key]}" for key in ("filename", "subfolder", "type"))
     return np.asarray(Image.open(io.BytesIO(comfy.server.get(f"/view?{query}"))).convert("RGB"))
@@ -218,10 +240,10 @@ def test_a_plan_is_corrected_with_the_mouse_before_sampling(comfy: ComfyPage):
     comfy.look_at(canvas)
     box = planned[0][2]
     middle = (box.x + box.w / 2, box.y + box.h / 2)
-    comfy.drag(middle, (middle[0] + 2 * TOKEN, middle[1]))
+    comfy.drag(middle, (middle[0], middle[1] - 2 * TOKEN))
     moved = boxes(comfy, canvas)
     assert moved[:2] == planned[0][:2]
-    assert moved[2].x == box.x + 2 * TOKEN
+    assert moved[2].y == box.y - 2 * TOKEN
     assert received(comfy.queue(), canvas) == (moved, planned[1])
     assert drawn(comfy, canvas) == (moved, planned[1])
     comfy.set_widget(answer, "value", comfy.value(answer, "value").replace("a blue circle", "a red heart"))

@@ -184,6 +184,6 @@ def test_a_file_that_is_not_there_is_named_with_near_ones(files):
     with pytest.raises(ValueError) as error:
         run(drawing(HALF, wearing(("rag_canvas_fix.safetensors", 0))))
     assert str(error.value).startswith(
-        'Region Canvas: region 2 of 2 ("a fox"): loras: there is no file "rag_canvas_fix.safetensors" among the '
+        "Region Canvas: region 2 of 2 (\"a fox\"): loras: there is no LoRA 'rag_canvas_fix.safetensors' among the "
     )
     assert f"near it are {files[0]}" in str(error.value)

@@ -2,11 +2,14 @@
 
 import { app } from "../../scripts/app.js";
 import { addStill, followStills } from "./canvas/still.js";
+import { setLanguage } from "./canvas/texts.js";
 import { followCanvases, makeCanvas } from "./canvas/widget.js";
 
 app.registerExtension({
   name: "RAG.Regions",
   getCustomWidgets: () => ({ RAG_CANVAS: makeCanvas }),
+  /** Before there are nodes. */
+  init: () => setLanguage(app.extensionManager?.setting?.get("Comfy.Locale")),
   nodeCreated: addStill,
   setup() {
     followCanvases();

@@ -36,6 +36,8 @@ export function svg(tag, attributes = {}, ...children) {
 /** Strokes on a field of 16 × 16. */
 const ICONS = {
   new: "M8 3v10M3 8h10",
+  trace: "M3 13l1-3 7-7 2 2-7 7zM9 5l2 2",
+  layouts: "M4 2h8v12l-4-3-4 3z",
   undo: "M6 3 3 6l3 3M3 6h6a4 4 0 0 1 0 8H6",
   redo: "M10 3l3 3-3 3M13 6H7a4 4 0 0 0 0 8h3",
   background: "M2 3h12v10H2zM2 11l4-4 3 3 2-2 3 3",

@@ -15,6 +15,7 @@ import { Strip } from "./strip.js";
 import { addStyle } from "./style.js";
 import { say } from "./texts.js";
 import { Toolbar } from "./toolbar.js";
+import { Trace } from "./trace.js";
 import { numbersOf } from "./value.js";
 
 /**
@@ -28,6 +29,9 @@ import { numbersOf } from "./value.js";
  * @property {() => void} toggleFull Show the editor as large as the window, or in its node again.
  * @property {() => void} help Open the node's page of help.
  * @property {(number: number) => void} makeMask Put a node behind this one that makes a mask of a region.
+ * @property {() => Promise<string[]>} loras The files that are installed.
+ * @property {(kept?: Object<string, string>) => Promise<Object<string, string>>} layouts Those kept by name; keeps others.
+ * @property {(size: import("./geometry.js").Size) => void} resize Set the picture's size.
  * @property {() => void} selected
  * @property {(view: View) => void} viewed
  *
@@ -60,6 +64,7 @@ export class Editor {
     this.host = host;
     this.model = new Model();
     this.stage = new Stage();
+    this.trace = new Trace(this);
     this.toolbar = new Toolbar(this);
     this.strip = new Strip(this);
     this.broken = new Broken(this);
@@ -183,9 +188,13 @@ export class Editor {
     this.#made([this.model.add(box)]);
   }
 
-  /** @param {import("./value.js").Region[]} regions Of the clipboard. */
-  insert(regions) {
+  /**
+   * @param {import("./value.js").Region[]} regions Of the clipboard, or of another layout.
+   * @param {boolean} anew In the place of all that are not locked.
+   */
+  insert(regions, anew = false) {
     this.finish();
+    if (anew) this.#clear();
     this.#made(this.model.insert(regions, this.size));
   }
 
@@ -233,10 +242,14 @@ export class Editor {
 
   clear() {
     this.finish();
-    this.model.replace(this.model.regions.filter((region) => region.locked));
+    this.#clear();
     this.chosen = [];
     this.commit();
     this.announce("say.deleted", { count: this.model.regions.length });
+  }
+
+  #clear() {
+    this.model.replace(this.model.regions.filter((region) => region.locked));
   }
 
   reorder(id, by) {
@@ -271,6 +284,12 @@ export class Editor {
   /** The menu of what is selected, or of the empty paper. */
   openMenu(x, y) {
     openMenu(regionItems(this), x, y, () => this.stage.focus(this.selected));
+  }
+
+  /** The same at the middle of the region, for the keys. */
+  openMenuByKey() {
+    const { left, top, width, height } = document.activeElement.getBoundingClientRect();
+    this.openMenu(left + width / 2, top + height / 2);
   }
 
   // --- nudging with the keys: one step of undo from the first key to its release ---
@@ -331,7 +350,7 @@ export class Editor {
 
   #showStatus() {
     const { free, empty, overlapping, small } = this.model.findings(this.size);
-    const parts = this.note ? [this.note] : [];
+    const parts = [this.trace.hint, this.note].filter(Boolean);
     if (!this.model.regions.length) parts.push(say("status.none"));
     else if (free > 0) parts.push(say("status.free", { percent: Math.max(1, Math.round(100 * free)) }));
     else parts.push(say("status.full"));

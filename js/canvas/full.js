@@ -11,11 +11,26 @@ export class Full {
     this.root = h("div", { class: "rag-full" }); // not named a dialog: newer pages undo nothing while one is open
     // while it is open the page's keys are the editor's, but for those with Ctrl: undo, save, run
     this.root.addEventListener("keydown", (event) => {
+      if (event.key === "Tab") this.#stay(event);
       if (!event.ctrlKey && !event.metaKey) event.stopPropagation();
     });
-    this.escape = (event) => {
-      if (event.key === "Escape" && document.activeElement === document.body) this.toggle();
+    this.keys = (event) => {
+      if (document.activeElement !== document.body) return;
+      if (event.key === "Escape") this.toggle();
+      else if (event.key === "Tab") this.#stay(event);
     };
+  }
+
+  /** Tab goes round in here. */
+  #stay(event) {
+    const stops = [...this.root.querySelectorAll("button, input, textarea, a, [tabindex]")].filter(
+      (one) => !one.disabled && one.checkVisibility({ visibilityProperty: true }),
+    );
+    const [first, last] = [stops[0], stops.at(-1)];
+    const [end, start] = event.shiftKey ? [first, last] : [last, first];
+    if (document.activeElement !== end && this.root.contains(document.activeElement)) return;
+    event.preventDefault();
+    start.focus();
   }
 
   toggle(on = !this.editor.full) {
@@ -27,11 +42,11 @@ export class Full {
       editor.root.replaceWith(this.#place);
       root.append(editor.root);
       document.body.append(root);
-      document.addEventListener("keydown", this.escape);
+      document.addEventListener("keydown", this.keys);
     } else {
       this.#place.replaceWith(editor.root);
       root.remove();
-      document.removeEventListener("keydown", this.escape);
+      document.removeEventListener("keydown", this.keys);
     }
     editor.toolbar.showFull(on);
     editor.stage.focus(editor.selected);

@@ -111,14 +111,34 @@ export function boundTokens(box, { width, height }) {
   return { x0, y0, x1, y1 };
 }
 
-/** The share of the image's tokens that no box covers. */
-export function uncovered(boxes, size) {
+/** Whether a point {x, y} lies in a region: in its box, or in its polygon. */
+export function contains({ x, y, w, h, points }, at) {
+  if (at.x < x || at.x > x + w || at.y < y || at.y > y + h) return false;
+  let inside = !points;
+  for (const [index, [toX, toY]] of (points ?? []).entries()) {
+    const [fromX, fromY] = points.at(index - 1);
+    const crossed = fromY > at.y !== toY > at.y;
+    if (crossed && at.x < toX + ((at.y - toY) / (fromY - toY)) * (fromX - toX)) inside = !inside;
+  }
+  return inside;
+}
+
+/** The tokens of a region by their numbers: those of its box, or those whose middle lies in its polygon. */
+export function* tokensOf(region, size) {
+  const [columns, rows] = [size.width / TOKEN, size.height / TOKEN];
+  const whole = { x: 0, y: 0, w: 1, h: 1 };
+  const { x0, y0, x1, y1 } = boundTokens(region.points ? whole : region, size);
+  for (let row = y0; row < y1; row++)
+    for (let column = x0; column < x1; column++)
+      if (!region.points || contains(region, { x: (column + 0.5) / columns, y: (row + 0.5) / rows }))
+        yield row * Math.ceil(columns) + column;
+}
+
+/** The share of the image's tokens that no region covers. */
+export function uncovered(regions, size) {
   const [columns, rows] = [Math.ceil(size.width / TOKEN), Math.ceil(size.height / TOKEN)];
   const taken = new Uint8Array(columns * rows);
-  for (const box of boxes) {
-    const { x0, y0, x1, y1 } = boundTokens(box, size);
-    for (let row = y0; row < y1; row++) taken.fill(1, row * columns + x0, row * columns + Math.max(x0, x1));
-  }
+  for (const region of regions) for (const token of tokensOf(region, size)) taken[token] = 1;
   return taken.reduce((free, token) => free + (token ? 0 : 1), 0) / taken.length;
 }
 

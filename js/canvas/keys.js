@@ -7,11 +7,12 @@ const TURNS = { "]": 1, "[": -1 };
 const STEP = 1;
 const LARGE_STEP = 4; // tokens
 
-const isPeek = (event) => event.key.toLowerCase() === "h";
+const isPeek = (event) => event.key === "h";
 
 /** @param {import("./editor.js").Editor} editor */
 export function listenToKeys(editor) {
   const { paper } = editor.stage;
+  const { details } = editor.strip;
 
   editor.root.addEventListener("keydown", (event) => {
     const control = event.ctrlKey || event.metaKey;
@@ -70,24 +71,32 @@ export function listenToKeys(editor) {
     const key = event.key.toLowerCase();
     if (key === "d") editor.duplicate();
     else if (key === "a") editor.select(editor.model.regions.map((region) => region.id));
-    else return false;
+    else if (key in TURNS && editor.selected) {
+      editor.reorder(editor.selected, TURNS[key]);
+      editor.stage.focus(editor.selected); // the element has moved, and lost it
+    } else return false;
     return true;
   }
 
   function alone(event) {
-    const { key } = event;
+    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     const id = editor.selected;
     if (key in ARROWS) return id !== null && arrow(event);
     if (event.altKey) return false;
     if (isPeek(event)) peek(true);
-    else if (key.toLowerCase() === "n") editor.addRegion();
-    else if (key.toLowerCase() === "f") editor.host.toggleFull();
+    else if (key === "n") editor.addRegion();
+    else if (key === "f") editor.host.toggleFull();
+    else if (key === "p") editor.trace.toggle();
+    else if (key === "m") editor.openMenuByKey();
+    else if (key === "Enter" && editor.trace.on) editor.trace.close();
     else if (key === "Escape") leave();
     else if (key === "Delete" || key === "Backspace")
       editor.remove(); // with nothing selected, too: the page would delete the node
     else if (!id) return false;
     else if (key === "Enter") editor.field.open(id, "prompt");
     else if (key === "F2") editor.field.open(id, "name");
+    else if (key === "s") details.strength.focus();
+    else if (key === "l") details.pickLora();
     else return false;
     return true;
   }

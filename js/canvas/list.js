@@ -3,7 +3,7 @@
 import { inkOn } from "./color.js";
 import { h, iconButton, setIcon } from "./dom.js";
 import { say } from "./texts.js";
-import { numbersOf } from "./value.js";
+import { extrasOf, numbersOf } from "./value.js";
 
 /** Pixels on the screen that a press on a number may wander and still be a click. */
 const CLICK = 4;
@@ -67,7 +67,8 @@ export class List {
     const flip = (key) => editor.change(id, { [key]: !editor.model.find(id)[key] });
     const hide = iconButton("show", "", () => flip("enabled"));
     const lock = iconButton("unlock", "", () => flip("locked"));
-    const row = h("div", { class: "rag-row", role: "listitem", "data-row": id }, chip, prompt, hide, lock);
+    const extras = h("span", { class: "rag-extras" });
+    const row = h("div", { class: "rag-row", role: "listitem", "data-row": id }, chip, prompt, extras, hide, lock);
     row.addEventListener("contextmenu", (event) => {
       event.stopPropagation();
       if (event.target === prompt) return;
@@ -75,18 +76,20 @@ export class List {
       if (!editor.chosen.includes(id)) editor.select(id);
       editor.openMenu(event.clientX, event.clientY);
     });
-    const shown = { row, chip, prompt, hide, lock };
+    const shown = { row, chip, prompt, extras, hide, lock };
     this.#rows.set(id, shown);
     return shown;
   }
 
-  #fill({ row, chip, hide, lock }, region, number, selected) {
+  #fill({ row, chip, extras, hide, lock }, region, number, selected) {
     const { enabled, locked } = region;
     chip.textContent = number;
     chip.style.background = region.color;
     chip.style.color = inkOn(region.color);
     chip.setAttribute("aria-label", say("region.select", { number }));
     chip.setAttribute("aria-pressed", selected);
+    extras.textContent = extrasOf(region, " ").trim();
+    extras.title = (region.loras ?? []).map((lora) => lora.name).join("\n");
     row.classList.toggle("rag-chosen", selected);
     row.classList.toggle("rag-off", !enabled);
     const named = (key) => (selected ? say(key) : say("region.of", { number, what: say(key) }));

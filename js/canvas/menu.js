@@ -5,7 +5,7 @@ import { h } from "./dom.js";
 import { say } from "./texts.js";
 
 /**
- * @typedef {{key: string, run: () => void, hint?: string, off?: boolean} | null} Item A line; null is a rule between.
+ * @typedef {{key?: string, text?: string, run: () => void, hint?: string, off?: boolean} | null} Item A line; null is a rule.
  * @param {import("./editor.js").Editor} editor
  * @returns {Item[]}
  */
@@ -59,20 +59,28 @@ let close = () => {};
 /**
  * @param {Item[]} items
  * @param {() => void} done The focus comes back.
+ * @param {string} search The name of a field that picks lines by what is typed; empty for none.
  */
-export function openMenu(items, x, y, done) {
+export function openMenu(items, x, y, done, search = "") {
   close();
   const lines = items.map((item) => (item ? line(item) : h("hr")));
-  const menu = h("div", { class: "rag-menu", role: "menu" }, ...lines);
+  const field = h("input", { type: "search", placeholder: search, "aria-label": search, hidden: !search });
+  const menu = h("div", { class: "rag-menu", role: "menu" }, field, ...lines);
   const buttons = lines.filter((one) => one instanceof HTMLButtonElement && !one.disabled);
 
-  function line({ key, run, hint = "", off = false }) {
+  const shown = () => [field, ...buttons].filter((one) => !one.hidden);
+  field.addEventListener("input", () => {
+    const word = field.value.toLowerCase();
+    for (const one of buttons) one.hidden = !one.textContent.toLowerCase().includes(word);
+  });
+
+  function line({ key, text, run, hint = "", off = false }) {
     const act = () => {
       close();
       done();
       run();
     };
-    const words = [h("span", {}, say(key)), h("kbd", {}, hint)];
+    const words = [h("span", {}, text ?? say(key)), h("kbd", {}, hint)];
     return h("button", { type: "button", role: "menuitem", disabled: off, onclick: act }, ...words);
   }
 
@@ -88,9 +96,11 @@ export function openMenu(items, x, y, done) {
   menu.addEventListener("contextmenu", (event) => event.preventDefault());
   menu.addEventListener("keydown", (event) => {
     event.stopPropagation();
-    const at = buttons.indexOf(document.activeElement);
+    const stops = shown();
+    const at = stops.indexOf(document.activeElement);
     const step = { ArrowDown: 1, ArrowUp: -1, Tab: event.shiftKey ? -1 : 1 }[event.key];
-    if (step) buttons.at((at + step) % buttons.length)?.focus();
+    if (step) stops.at((at + step) % stops.length)?.focus();
+    else if (event.key === "Enter" && event.target === field) stops[1]?.click();
     else if (event.key === "Escape") {
       close();
       done();
@@ -101,5 +111,5 @@ export function openMenu(items, x, y, done) {
   const { width, height } = menu.getBoundingClientRect();
   menu.style.left = `${Math.max(0, Math.min(x, window.innerWidth - width - 4))}px`;
   menu.style.top = `${Math.max(0, Math.min(y, window.innerHeight - height - 4))}px`;
-  buttons[0]?.focus({ preventScroll: true });
+  shown()[0]?.focus({ preventScroll: true });
 }

@@ -1,10 +1,12 @@
 /** The drawing being edited: what it holds, and every way to change it. Knows no page. */
 
-import { boundTokens, moved, overlap, TOKEN, uncovered } from "./geometry.js";
+import { boundTokens, moved, overlap, TOKEN, tokensOf, uncovered } from "./geometry.js";
+import { carriedTo } from "./shape.js";
 import { splitBox } from "./split.js";
 import { DrawingError, freeColor, freeId, numbersOf, parseDrawing, VERSION, writeDrawing } from "./value.js";
 
-const aside = (box, size) => moved(box, (2 * TOKEN) / size.width, (2 * TOKEN) / size.height, size);
+const aside = (region, size) =>
+  carriedTo(region, moved(region, (2 * TOKEN) / size.width, (2 * TOKEN) / size.height, size));
 
 /** Regions under so many tokens a side often do not come out. */
 const SMALL = 8;
@@ -67,7 +69,8 @@ export class Model {
   }
 
   set(id, changes) {
-    this.replace(this.regions.map((region) => (region.id === id ? { ...region, ...changes } : region)));
+    const changed = (region) => ({ ...("w" in changes ? carriedTo(region, changes) : region), ...changes });
+    this.replace(this.regions.map((region) => (region.id === id ? changed(region) : region)));
   }
 
   add(box, prompt = "") {
@@ -145,7 +148,7 @@ export class Model {
       const others = [...kept, ...parts];
       const prompt = prompts[index] || (whole && index === 0 ? whole.prompt : "");
       const name = { id: freeId(others), color: freeColor(others), enabled: true };
-      parts.push(whole && index === 0 ? { ...whole, ...box, prompt } : { ...name, ...box, prompt });
+      parts.push(whole && index === 0 ? { ...whole, ...box, prompt, points: undefined } : { ...name, ...box, prompt });
     }
     const replaced = (region) => (region.id === id ? parts : [region]);
     this.replace(whole ? kept.flatMap(replaced) : [...kept, ...parts]);
@@ -158,7 +161,7 @@ export class Model {
     const numbers = numbersOf(this.regions);
     const small = ({ x0, y0, x1, y1 }) => x1 - x0 < SMALL || y1 - y0 < SMALL;
     const pairs = shown.flatMap((region, index) =>
-      shown.slice(index + 1).flatMap((other) => (overlap(region, other) ? [region, other] : [])),
+      shown.slice(index + 1).flatMap((other) => (meet(region, other, size) ? [region, other] : [])),
     );
     const listed = (regions) => [...new Set(regions.map((region) => numbers.get(region.id)))].sort((a, b) => a - b);
     return {
@@ -168,4 +171,10 @@ export class Model {
       small: listed(shown.filter((region) => small(boundTokens(region, size)))),
     };
   }
+}
+
+function meet(one, two, size) {
+  if (!overlap(one, two) || !(one.points || two.points)) return overlap(one, two);
+  const taken = new Set(tokensOf(one, size));
+  return [...tokensOf(two, size)].some((token) => taken.has(token));
 }

@@ -76,6 +76,15 @@ export function forwardToGraph(element) {
   }
 }
 
+/** Over what can be scrolled the wheel is not the graph's: Nodes 2.0 takes it before elements hear of it. */
+export function keepWheel(selector) {
+  const keep = (event) => {
+    const area = event.target.closest?.(selector);
+    if (area && !event.ctrlKey && area.scrollHeight > area.clientHeight) event.stopPropagation();
+  };
+  window.addEventListener("wheel", keep, true);
+}
+
 /**
  * After undo, Nodes 2.0 may go on showing the element of the node that is gone, and everything done there would be
  * lost. Put the living node's element in its place, now and when the page has settled.

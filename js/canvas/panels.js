@@ -5,7 +5,7 @@ import { say } from "./texts.js";
 
 const WHY = new URL("../docs/why_it_did_not_work.md", import.meta.url);
 
-/** How strong the boxes are, and lines at the thirds. */
+/** How strong the boxes are, lines at the thirds, and the size of the picture behind. */
 export class ViewPanel {
   constructor(editor) {
     const change = () => editor.changeView({ opacity: this.opacity.valueAsNumber });
@@ -15,18 +15,28 @@ export class ViewPanel {
     );
     this.guides = h("input", { type: "checkbox" });
     this.guides.addEventListener("change", () => editor.changeView({ guides: this.guides.checked }));
+    this.size = h("button", { type: "button", hidden: true, onclick: () => editor.host.resize(this.picture) });
     this.root = h(
       "div",
       { class: "rag-panel", hidden: true },
       h("label", { class: "rag-line" }, say("view.opacity"), this.opacity),
       h("label", { class: "rag-line" }, this.guides, say("view.guides")),
       h("p", {}, say("view.peek")),
+      this.size,
     );
   }
 
   show({ opacity = 1, guides = false }) {
     if (this.opacity.valueAsNumber !== opacity) this.opacity.value = opacity;
     this.guides.checked = guides;
+  }
+
+  /** @param {import("./geometry.js").Size | null} picture The size of the picture behind; it is taken unless linked. */
+  offer(picture, linked) {
+    this.picture = picture;
+    this.size.hidden = !picture;
+    this.size.disabled = linked;
+    if (picture) this.size.textContent = say(linked ? "view.linked" : "view.size", picture);
   }
 }
 

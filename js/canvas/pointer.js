@@ -36,9 +36,9 @@ export function listenToPointer(editor) {
     if (editor.root.contains(document.activeElement) && isField(document.activeElement)) document.activeElement.blur();
     editor.finish();
     editor.toolbar.close();
-    const { left, top, width, height } = paper.getBoundingClientRect(); // the one look at the layout in a gesture
-    const from = { x: (event.clientX - left) / width, y: (event.clientY - top) / height };
-    const gesture = gestureOf(event, from);
+    const { from, width, height } = look(event); // the one look at the layout in a gesture
+    pressed = null;
+    const gesture = editor.trace.on ? editor.trace.gesture(from, { width, height }) : gestureOf(event, from);
     const aside = Math.hypot(event.clientX - last.clientX, event.clientY - last.clientY);
     if (event.timeStamp - last.timeStamp > APART || aside > ASIDE) first = pressed;
     last = event;
@@ -53,6 +53,7 @@ export function listenToPointer(editor) {
   });
 
   paper.addEventListener("pointermove", (event) => {
+    if (!press && editor.trace.open) editor.trace.hover(look(event).from);
     if (event.pointerId !== press?.event.pointerId) return;
     if (!event.buttons) return editor.cancel(); // released outside, before the paper had captured the pointer
     const [dx, dy] = [event.clientX - press.event.clientX, event.clientY - press.event.clientY];
@@ -74,6 +75,7 @@ export function listenToPointer(editor) {
   paper.addEventListener("pointercancel", () => editor.cancel());
 
   paper.addEventListener("dblclick", (event) => {
+    if (editor.trace.on) return editor.trace.close();
     if (first && editor.model.find(first) && !isField(event.target) && !event.altKey && !event.shiftKey)
       editor.field.open(first, "prompt");
   });
@@ -84,21 +86,26 @@ export function listenToPointer(editor) {
     event.preventDefault();
     editor.cancel();
     editor.finish();
-    const { left, top, width, height } = paper.getBoundingClientRect();
-    const at = { x: (event.clientX - left) / width, y: (event.clientY - top) / height };
-    const stack = stage.under(at, editor.chosen, editor.raised);
+    const stack = stage.under(look(event).from, editor.chosen, editor.raised);
     if (!stack.some((region) => editor.chosen.includes(region.id))) editor.select(stack[0]?.id ?? null);
     editor.openMenu(event.clientX, event.clientY);
   });
 
   /** Give up the press: everything is again as it was. */
   editor.onCancel = () => {
-    if (!press) return false;
+    const traced = editor.trace.stop();
+    if (!press) return traced;
     press = null;
     stage.showDraft(null);
     editor.render();
     return true;
   };
+
+  /** Where on the picture an event is, and how large the paper is on the screen. */
+  function look({ clientX, clientY }) {
+    const { left, top, width, height } = paper.getBoundingClientRect();
+    return { from: { x: (clientX - left) / width, y: (clientY - top) / height }, width, height };
+  }
 
   /** @returns {Gesture} */
   function gestureOf(event, from) {

@@ -2,10 +2,11 @@
 
 import { inkOn } from "./color.js";
 import { h, place, svg } from "./dom.js";
-import { HANDLES, labelSteps, overlap, TOKEN } from "./geometry.js";
+import { contains, HANDLES, labelSteps, overlap, TOKEN } from "./geometry.js";
 import { bounds } from "./group.js";
+import { carriedTo, clip, within } from "./shape.js";
 import { say } from "./texts.js";
-import { numbersOf } from "./value.js";
+import { extrasOf, numbersOf } from "./value.js";
 
 let editors = 0;
 
@@ -34,18 +35,20 @@ export class Stage {
     this.patches = h("div", { class: "rag-patches" });
     this.guides = h("div", { class: "rag-guides" });
     this.handles = h("div", { class: "rag-handles", hidden: true }, ...HANDLES.map(handle));
+    this.trace = svg("polyline");
     this.draft = h("div", { class: "rag-draft", hidden: true });
     this.empty = h("div", { class: "rag-empty" }, say("empty"));
     this.paper = h(
       "div",
       { class: "rag-paper", tabindex: 0, role: "group" },
       this.image,
-      svg("svg", { class: "rag-shade", viewBox: "0 0 1 1", preserveAspectRatio: "none" }, this.holes, shade),
+      unitSvg("rag-shade", this.holes, shade),
       this.regions,
       this.patches,
       this.guides,
       this.handles,
       this.draft,
+      unitSvg("rag-trace", this.trace),
       this.empty,
     );
     this.root = h("div", { class: "rag-stage" }, this.paper);
@@ -92,14 +95,15 @@ export class Stage {
     }
     this.#patchAll(
       boxes,
-      this.#regions.map((region) => (boxes.has(region.id) ? { ...region, ...boxes.get(region.id) } : region)),
+      this.#regions.map((region) => (boxes.has(region.id) ? carriedTo(region, boxes.get(region.id)) : region)),
     );
   }
 
   /** The region at a point of the picture that is in front, and those behind it. */
-  under({ x, y }, chosen, raised) {
-    const inside = (box) => x >= box.x && x <= box.x + box.w && y >= box.y && y <= box.y + box.h;
-    const stack = this.#regions.filter((one) => (one.enabled || chosen.includes(one.id)) && inside(one)).reverse();
+  under(at, chosen, raised) {
+    const stack = this.#regions
+      .filter((one) => (one.enabled || chosen.includes(one.id)) && contains(one, at))
+      .reverse();
     const front = stack.find((region) => region.id === raised);
     return front ? [front, ...stack.filter((region) => region !== front)] : stack;
   }
@@ -118,6 +122,13 @@ export class Stage {
     this.draft.style.setProperty("--rag-tint", color || "#fff");
     this.draft.textContent = color ? pixels(box, this.size) : "";
     place(this.draft, box);
+  }
+
+  /** Show the line that is being drawn. */
+  showTrace(points, color) {
+    this.trace.style.setProperty("--rag-tint", color);
+    this.trace.setAttribute("points", points.join(" "));
+    this.empty.hidden ||= points.length > 0;
   }
 
   /**
@@ -154,6 +165,9 @@ export class Stage {
     const shown = this.#shown.get(region.id) ?? this.#make(region.id);
     const { box, label, words, extent, hole } = shown;
     place(box, region);
+    const corners = within(region, region).join(" ");
+    for (const shape of [hole, box.querySelector("polygon")]) shape.setAttribute("points", corners);
+    box.classList.toggle("rag-shaped", Boolean(region.points));
     punch(hole, region);
     hole.setAttribute("visibility", region.enabled ? "visible" : "hidden");
     box.style.setProperty("--rag-tint", region.color);
@@ -177,11 +191,12 @@ export class Stage {
     const box = h(
       "div",
       { class: "rag-region", role: "option", tabindex: 0, "data-region": id },
+      unitSvg("rag-shape", svg("polygon")),
       inside,
       label,
       extent,
     );
-    const hole = svg("rect", { fill: "black" });
+    const hole = svg("polygon", { fill: "black", "fill-rule": "evenodd" });
     const shown = { box, label, words, extent, hole, serial: this.#serial++ };
     this.regions.append(box);
     this.holes.append(shown.hole);
@@ -229,11 +244,13 @@ export class Stage {
     }
     if (!element && this.#patches.size >= MOST_PATCHES) return;
     if (!element) {
-      element = h("div", { class: "rag-patch" });
+      element = h("div", { class: "rag-patch" }, h("div"));
       this.#patches.set(key, element);
       this.patches.append(element);
     }
     place(element, shared);
+    element.style.clipPath = clip(one, shared);
+    element.firstChild.style.clipPath = clip(two, shared);
   }
 
   /** Lines every 1, 2, 4, ... tokens, so that they stay at least 8 pixels apart on the screen. */
@@ -255,11 +272,11 @@ const pairKey = (one, two) => Math.min(one, two) * PAIR + Math.max(one, two);
 
 const handle = (name) => h("i", { "data-handle": name, "aria-hidden": "true" });
 
-function punch(hole, box) {
-  hole.setAttribute("x", box.x);
-  hole.setAttribute("y", box.y);
-  hole.setAttribute("width", box.w);
-  hole.setAttribute("height", box.h);
+const unitSvg = (name, ...inside) =>
+  svg("svg", { class: name, viewBox: "0 0 1 1", preserveAspectRatio: "none" }, ...inside);
+
+function punch(hole, { x, y, w, h: tall }) {
+  hole.setAttribute("transform", `translate(${x} ${y}) scale(${w} ${tall})`);
 }
 
 const pixels = (box, size) => `${Math.round(box.w * size.width)} × ${Math.round(box.h * size.height)}`;
@@ -268,7 +285,8 @@ const percent = (fraction) => Math.round(100 * fraction);
 
 /** A region in words, for screen readers. */
 export function described(region, number) {
-  const state = (region.enabled ? "" : say("aria.hidden")) + (region.locked ? say("aria.locked") : "");
+  const state =
+    (region.enabled ? "" : say("aria.hidden")) + (region.locked ? say("aria.locked") : "") + extrasOf(region, ", ");
   const words = region.prompt.trim() || say("aria.noPrompt");
   const prompt = region.name ? `${region.name}, ${words}` : words;
   return say("aria.region", { number: number ?? "–", prompt, ...inPercent(region), state });

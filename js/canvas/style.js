@@ -3,13 +3,13 @@
 const CSS = `
 .rag-canvas, .rag-still { --rag-up: 1; box-sizing: border-box; display: flex; flex-direction: column; gap: 4px;
   width: 100%; color: var(--input-text, #ddd); font: 12px/1.35 system-ui, sans-serif; user-select: none; }
-.rag-canvas { --rag-strip: 118px; --rag-opacity: 1; position: relative; height: 100%; min-height: 420px; }
+.rag-canvas { --rag-strip: 126px; --rag-opacity: 1; position: relative; height: 100%; min-height: 420px; }
 .rag-canvas *, .rag-still * { box-sizing: border-box; }
 .rag-canvas [hidden], .rag-still [hidden] { display: none !important; }
 .rag-canvas button, .rag-canvas input, .rag-canvas textarea { font: inherit; color: inherit; margin: 0;
   background: var(--comfy-input-bg, #222); border: 1px solid var(--border-color, #4e4e4e); border-radius: 4px; }
 .rag-canvas button { cursor: pointer; padding: 2px 7px; min-height: 24px; }
-.rag-canvas button:hover, .rag-canvas button[aria-expanded="true"] { border-color: var(--input-text, #ddd); }
+.rag-canvas button:hover, .rag-canvas button[aria-expanded="true"], .rag-icon[aria-pressed="true"] { border-color: var(--input-text, #ddd); }
 .rag-canvas :focus-visible, .rag-region:focus-visible { outline: 2px solid var(--p-primary-color, #4a9eff); outline-offset: 1px; }
 .rag-canvas input, .rag-canvas textarea { padding: 2px 4px; min-width: 0; width: 100%; user-select: text; }
 .rag-canvas textarea { resize: none; display: block; }
@@ -58,6 +58,16 @@ const CSS = `
 .rag-region { container-type: size; position: absolute; border: 2px solid var(--rag-tint);
   background: color-mix(in srgb, var(--rag-tint) 22%, transparent); cursor: move; }
 .rag-region[aria-selected="true"] { border-width: 3px; box-shadow: 0 0 0 1px #fff, 0 0 0 2px #000; }
+.rag-shape { display: none; position: absolute; inset: 0; width: 100%; height: 100%; overflow: visible; }
+.rag-region.rag-shaped { border: 0; background: none; box-shadow: none; pointer-events: none; }
+.rag-shaped .rag-shape { display: block; }
+.rag-shape polygon, .rag-trace polyline { fill: color-mix(in srgb, var(--rag-tint) 22%, transparent); fill-rule: evenodd;
+  stroke: var(--rag-tint); stroke-width: 2px; vector-effect: non-scaling-stroke; pointer-events: auto; }
+.rag-region[aria-selected="true"] polygon { stroke-width: 3px; filter: drop-shadow(0 0 1px #fff) drop-shadow(0 0 1px #000); }
+.rag-off polygon { fill: none !important; stroke-dasharray: 5 4; }
+.rag-trace { position: absolute; inset: 0; width: 100%; height: 100%; z-index: 4; pointer-events: none; }
+.rag-trace polyline { pointer-events: none; }
+.rag-tracing .rag-regions *, .rag-tracing .rag-handles * { cursor: crosshair !important; }
 .rag-region.rag-raised { z-index: 2; }
 .rag-region.rag-locked { cursor: default; }
 .rag-region.rag-off { border-style: dashed; background: none; opacity: .7; }
@@ -76,7 +86,8 @@ const CSS = `
   font-size: min(11px * var(--rag-up), 12cqw, 25cqh); line-height: 1.4; white-space: nowrap; pointer-events: none; }
 .rag-size:empty { display: none; }
 .rag-patches, .rag-handles { pointer-events: none; }
-.rag-patch { position: absolute; background: repeating-linear-gradient(135deg, rgb(255 255 255 / .55) 0 2px, transparent 2px 8px); }
+.rag-patch { position: absolute; }
+.rag-patch div { height: 100%; background: repeating-linear-gradient(135deg, rgb(255 255 255 / .55) 0 2px, transparent 2px 8px); }
 .rag-handles { container-type: size; position: absolute; z-index: 3; outline: 1px solid #fff; }
 .rag-handles i { --rag-grip: min(10px * var(--rag-up), max(5px, 16cqmin)); position: absolute; width: var(--rag-grip); height: var(--rag-grip);
   margin: calc(var(--rag-grip) / -2); background: #fff; border: 1px solid #000; border-radius: 2px; pointer-events: auto; }
@@ -106,7 +117,7 @@ const CSS = `
 .rag-group { display: flex; flex-wrap: wrap; align-items: center; gap: 3px; }
 .rag-group strong { flex: 1 1 auto; font-weight: 600; }
 .rag-list { display: flex; flex-direction: column; gap: 2px; }
-.rag-row { position: relative; display: grid; grid-template-columns: auto minmax(0, 1fr) auto auto; gap: 3px; align-items: start; flex: none;
+.rag-row { position: relative; display: grid; grid-template-columns: auto minmax(0, 1fr) fit-content(40%) auto auto; gap: 3px; align-items: start; flex: none;
   border-radius: 4px; }
 .rag-before::before, .rag-after::before { content: ""; position: absolute; z-index: 1; left: 0; right: 0; top: -2px; height: 2px;
   background: var(--p-primary-color, #4a9eff); }
@@ -122,11 +133,22 @@ const CSS = `
 .rag-buttons, .rag-numbers { display: flex; gap: 3px; }
 .rag-buttons input { width: 26px; height: 24px; padding: 1px; }
 .rag-numbers { flex: 1 1 190px; min-width: 0; }
+.rag-own { flex: 1 1 100%; display: flex; align-items: center; gap: 4px; min-width: 0; }
+.rag-own input[type="range"] { flex: 0 1 90px; padding: 0; accent-color: var(--p-primary-color, #4a9eff); }
+.rag-own input[type="number"] { flex: 0 0 48px; }
+.rag-share { flex: none; width: 38px; white-space: nowrap; }
+.rag-canvas .rag-lora { flex: 1 1 0; min-width: 0; text-align: left; }
+.rag-lora, .rag-extras, .rag-menu span { overflow: hidden; white-space: nowrap; text-overflow: ellipsis; }
+.rag-extras { padding-top: 3px; color: var(--descrip-text, #999); font-size: 11px; }
+.rag-layout { display: flex; gap: 3px; }
+.rag-layout > :first-child { flex: 1; text-align: left; }
 .rag-numbers label { display: flex; flex: 1 1 0; min-width: 0; align-items: center; gap: 3px; }
 .rag-numbers input { appearance: textfield; }
 .rag-numbers input::-webkit-inner-spin-button { display: none; }
 .rag-status { flex: none; height: 30px; overflow-y: auto; color: var(--descrip-text, #999); font-size: 11px; scrollbar-width: thin; }
 .rag-full { position: fixed; inset: 0; z-index: 1000; padding: 16px; background: var(--bg-color, var(--comfy-menu-bg, #202020)); }
+body:has(> .rag-full) .graph-canvas-container > :has([data-testid="error-overlay"]) { z-index: 1001; visibility: hidden; }
+body:has(> .rag-full) [data-testid="error-overlay"] { visibility: visible; }
 .rag-full .rag-canvas { display: grid; grid-template: auto minmax(0, 1fr) auto / minmax(0, 1fr) clamp(240px, 28vw, 400px); gap: 8px 16px; }
 .rag-full .rag-tools { grid-column: 1 / -1; }
 .rag-full .rag-panel { right: auto; width: min(420px, 100%); }
@@ -136,13 +158,16 @@ const CSS = `
 .rag-full .rag-broken { grid-row: 1 / -1; grid-column: 1 / -1; }
 .rag-full .rag-splitter { display: none; }
 .rag-full .rag-text, .rag-full .rag-text:focus { height: 46px; margin: 0; overflow: auto; }
-.rag-menu { position: fixed; z-index: 3000; min-width: 190px; max-height: 96vh; overflow-y: auto; padding: 4px;
+.rag-menu { position: fixed; z-index: 3000; min-width: 190px; max-width: min(420px, 96vw); max-height: 96vh; overflow-y: auto; padding: 4px;
   font: 13px/1.4 system-ui, sans-serif; color: var(--input-text, #ddd); background: var(--comfy-menu-bg, #353535);
   border: 1px solid var(--border-color, #4e4e4e); border-radius: 6px; box-shadow: 0 6px 18px rgb(0 0 0 / .5); user-select: none; }
 .rag-menu button { display: flex; justify-content: space-between; gap: 20px; width: 100%; padding: 4px 8px; font: inherit; color: inherit;
   text-align: left; background: none; border: 0; border-radius: 4px; cursor: pointer; }
 .rag-menu button:hover, .rag-menu button:focus-visible { outline: 0;
   background: color-mix(in srgb, var(--input-text, #ddd) 14%, transparent); }
+.rag-menu [hidden] { display: none; }
+.rag-menu input { position: sticky; top: 0; width: 100%; padding: 4px 8px; font: inherit; color: inherit;
+  background: var(--comfy-input-bg, #222); border: 1px solid var(--border-color, #4e4e4e); border-radius: 4px; }
 .rag-menu button:disabled { opacity: .4; cursor: default; }
 .rag-menu kbd { font: inherit; color: var(--descrip-text, #999); }
 .rag-menu hr { height: 1px; margin: 4px 0; border: 0; background: var(--border-color, #4e4e4e); }

@@ -1,6 +1,7 @@
-/** The row of tools above the stage, and the panels that it opens over it: split, view and help. */
+/** The row of tools above the stage, and the panels that it opens over it: split, layouts, view and help. */
 
 import { h, iconButton, setIcon } from "./dom.js";
+import { LayoutsPanel } from "./layouts.js";
 import { HelpPanel, ViewPanel } from "./panels.js";
 import { SplitPanel } from "./split_panel.js";
 import { say } from "./texts.js";
@@ -18,14 +19,17 @@ export class Toolbar {
     );
     this.buttons = {
       split: this.splitButton,
+      layouts: iconButton("layouts", say("tool.layouts"), () => this.#toggle("layouts")),
       view: iconButton("view", say("tool.view"), () => this.#toggle("view")),
       help: iconButton("help", say("tool.help"), () => this.#toggle("help")),
     };
     this.panels = {
       split: new SplitPanel(editor, () => this.close()),
+      layouts: new LayoutsPanel(editor, () => this.close()),
       view: new ViewPanel(editor),
       help: new HelpPanel(editor),
     };
+    this.trace = iconButton("trace", say("tool.trace"), () => editor.trace.toggle());
     this.full = iconButton("full", say("tool.full"), () => host.toggleFull());
     this.root = h(
       "div",
@@ -34,7 +38,9 @@ export class Toolbar {
         "div",
         { class: "rag-bar", role: "toolbar", "aria-label": say("aria.toolbar") },
         iconButton("new", say("tool.new"), () => editor.addRegion()),
+        this.trace,
         this.splitButton,
+        this.buttons.layouts,
         iconButton("undo", say("tool.undo"), () => host.undo()),
         iconButton("redo", say("tool.redo"), () => host.redo()),
         iconButton("background", say("tool.background"), () => host.toggleBackground()),
@@ -70,6 +76,10 @@ export class Toolbar {
     this.panels.view.show(view);
   }
 
+  showTrace(on) {
+    this.trace.setAttribute("aria-pressed", on);
+  }
+
   showFull(full) {
     setIcon(this.full, full ? "node" : "full", say(full ? "tool.node" : "tool.full"));
   }
@@ -80,6 +90,7 @@ export class Toolbar {
       root.hidden = one !== name || !root.hidden;
       this.buttons[one].setAttribute("aria-expanded", !root.hidden);
     }
+    if (!this.panels.layouts.root.hidden) this.panels.layouts.open();
     this.editor.render();
   }
 }

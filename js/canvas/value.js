@@ -11,7 +11,8 @@ import { colorOf } from "./color.js";
 
 /**
  * @typedef {{x: number, y: number, w: number, h: number}} Box In fractions of the image.
- * @typedef {Box & {id: string, prompt: string, enabled: boolean, locked?: boolean, color: string, name?: string}} Region
+ * @typedef {Box & {id: string, prompt: string, enabled: boolean, locked?: boolean, color: string, name?: string,
+ *   strength?: number, loras?: {name: string, strength: number}[], points?: [number, number][]}} Region
  * @typedef {{version: 1, regions: Region[], linked?: string}} Drawing
  */
 
@@ -56,7 +57,10 @@ export function parseDrawing(text, mended) {
 
 /** @param {Drawing} drawing */
 export function writeDrawing(drawing) {
-  const regions = drawing.regions.map((region) => ({ ...region, ...rounded(region) }));
+  const regions = drawing.regions.map((region) => {
+    const points = region.points?.map((corner) => corner.map(six));
+    return { ...region, ...rounded(region), points };
+  });
   return JSON.stringify({ ...drawing, regions });
 }
 
@@ -81,22 +85,33 @@ export function numbersOf(regions) {
   return new Map(regions.filter((region) => region.enabled).map((region, index) => [region.id, index + 1]));
 }
 
+/** What a region has besides its prompt, in short, each with a text before it. */
+export function extrasOf({ strength = 1, loras = [] }, before) {
+  const lora = loras.length ? [`LoRA ×${loras.map((one) => one.strength).join(", ×")}`] : [];
+  const share = strength < 1 ? [`${Math.round(100 * strength)} %`] : [];
+  return [...lora, ...share].map((text) => before + text).join("");
+}
+
 /** A box with six decimals: finer than a pixel, and short to read. */
 export function rounded({ x, y, w, h }) {
-  const six = (number) => Math.round(number * 1e6) / 1e6;
   return { x: six(x), y: six(y), w: six(w), h: six(h) };
 }
 
+const six = (number) => Math.round(number * 1e6) / 1e6;
+const isNumber = Number.isFinite;
 const isObject = (data) => typeof data === "object" && data !== null && !Array.isArray(data);
 
 /** The part of a region that lies in the picture; as it is where it has none, or is no box. */
 function inside(region, index, mended) {
   const { x, y, w, h } = region ?? {};
-  const [left, top, right, bottom] = [x, y, x + w, y + h].map((edge) => Math.min(Math.max(edge, 0), 1));
+  const cut = (edge) => Math.min(Math.max(edge, 0), 1);
+  const [left, top, right, bottom] = [x, y, x + w, y + h].map(cut);
   const out = x < 0 || y < 0 || Math.max(x + w, y + h) > 1 + BORDER_SLACK;
   if (!out || !(w > 0 && h > 0 && right > left && bottom > top)) return region;
   mended.push(index + 1);
-  return { ...region, x: left, y: top, w: right - left, h: bottom - top };
+  const box = { x: left, y: top, w: right - left, h: bottom - top };
+  const points = region.points?.every?.(Array.isArray) && region.points.map((corner) => corner.map(cut));
+  return { ...region, ...box, ...(points && { points }) };
 }
 
 function check(region, index) {
@@ -105,8 +120,7 @@ function check(region, index) {
     throw new DrawingError("error.field", { number: index + 1, key, found: shown, right });
   };
   if (!isObject(region)) fail("region", region, "{x, y, w, h}");
-  for (const key of ["x", "y", "w", "h"])
-    if (typeof region[key] !== "number" || !Number.isFinite(region[key])) fail(key, region[key], "0 … 1");
+  for (const key of ["x", "y", "w", "h"]) if (!isNumber(region[key])) fail(key, region[key], "0 … 1");
   for (const [start, size] of [
     ["x", "w"],
     ["y", "h"],
@@ -118,6 +132,14 @@ function check(region, index) {
   }
   if ("prompt" in region && typeof region.prompt !== "string") fail("prompt", region.prompt, '"…"');
   if ("enabled" in region && typeof region.enabled !== "boolean") fail("enabled", region.enabled, "true / false");
+  const { strength = 1, loras = [], points } = region;
+  const share = (value) => isNumber(value) && value >= 0 && value <= 1;
+  if (!share(strength)) fail("strength", strength, "0 … 1");
+  const lora = (one) => isObject(one) && typeof one.name === "string" && one.name && isNumber(one.strength);
+  if (!Array.isArray(loras) || !loras.every(lora)) fail("loras", loras, '[{"name": "…", "strength": 1}]');
+  const corner = (one) => Array.isArray(one) && one.length === 2 && one.every(share);
+  if (points !== undefined && !(Array.isArray(points) && points.length > 2 && points.every(corner)))
+    fail("points", points, "[[0 … 1, 0 … 1], …], ≥ 3");
   const color = region.color ?? "";
   if (typeof color !== "string" || !/^(#[0-9a-f]{6})?$/i.test(color)) fail("color", color, '"#3cb44b"');
 }

@@ -5,11 +5,14 @@ import { app } from "../../../scripts/app.js";
 import { Backdrop } from "./backdrop.js";
 import { Editor } from "./editor.js";
 import { Full } from "./full.js";
+import { TOKEN } from "./geometry.js";
 import { isLinked, linkedNode, sizeOf, widgetOf } from "./graph.js";
-import { addElement, chain, healElement, isAlive, onGraphChange } from "./page.js";
+import { addElement, chain, healElement, isAlive, keepWheel, onGraphChange } from "./page.js";
 import { say, setLanguage } from "./texts.js";
 
 const MIN_HEIGHT = 420;
+/** Where layouts are kept by name, in the user data of ComfyUI. */
+const LAYOUTS = "rag_layouts.json";
 /** Milliseconds within which undo makes the node anew. */
 const UNDO_TIME = 1000;
 /** The editor's view -> the node's properties that keep it. */
@@ -38,6 +41,9 @@ export class Canvas {
       toggleFull: () => this.#toggleFull(),
       help: () => this.#help(),
       makeMask: (number) => this.#makeMask(number),
+      loras: async () => (await answered(api.fetchApi("/models/loras"))).json(),
+      layouts,
+      resize: (size) => this.#resize(size),
       selected: () => this.#remember(),
       viewed: (view) => this.#keepView(view),
     });
@@ -71,6 +77,10 @@ export class Canvas {
     const { linked } = editor.model.drawing;
     const notes = from ? [say(linked ? "status.linked" : "status.new", { from })] : [];
     if (!size) notes.push(say("status.stale"));
+    const picture = isLinked(node, "background") ? this.told.picture : null;
+    editor.toolbar.panels.view.offer(picture, this.#sizeLinked);
+    const { width, height } = size ?? editor.size;
+    if (picture && (picture.width !== width || picture.height !== height)) notes.push(say("status.picture", picture));
     editor.note = notes.join(" · ");
     editor.hint = from ? say("empty.linked", { from }) : "";
     editor.setSize(size ?? editor.size);
@@ -83,8 +93,11 @@ export class Canvas {
   /** The picture's size; of a linked one, what the last run said, until the link says something else. */
   #size() {
     const guess = sizeOf(this.node);
-    const linked = isLinked(this.node, "width") || isLinked(this.node, "height");
-    return linked && this.told.size && this.told.guess === JSON.stringify(guess) ? this.told.size : guess;
+    return this.#sizeLinked && this.told.size && this.told.guess === JSON.stringify(guess) ? this.told.size : guess;
+  }
+
+  get #sizeLinked() {
+    return isLinked(this.node, "width") || isLinked(this.node, "height");
   }
 
   // --- the node's life ---
@@ -150,9 +163,11 @@ export class Canvas {
   #executed(message) {
     const shown = message?.rag_canvas?.[0];
     if (!shown) return;
-    const { width, height, background, drawing, notes = [] } = shown;
+    const { width, height, background, background_size, drawing, notes = [] } = shown;
+    const whole = (pixels) => TOKEN * Math.max(1, Math.round(pixels / TOKEN));
+    const picture = background_size && { width: whole(background_size[0]), height: whole(background_size[1]) };
     this.editor.told = notes;
-    this.told = { size: { width, height }, guess: JSON.stringify(sizeOf(this.node)), background };
+    this.told = { size: { width, height }, guess: JSON.stringify(sizeOf(this.node)), background, picture };
     const news = drawing && isLinked(this.node, "bboxes"); // a run of another tab has nodes of the same ids
     if (news && JSON.parse(drawing).linked !== this.editor.model.drawing.linked) this.editor.adopt(drawing);
     this.#remember();
@@ -164,6 +179,15 @@ export class Canvas {
   #toggleBackground() {
     this.node.setProperty("rag_background", this.backdrop.off ? "on" : "off");
     this.backdrop.show();
+    this.#capture();
+  }
+
+  #resize(size) {
+    for (const name of ["width", "height"]) {
+      const widget = widgetOf(this.node, name);
+      widget.value = size[name];
+      widget.callback?.(widget.value, app.canvas, this.node);
+    }
     this.#capture();
   }
 
@@ -192,6 +216,20 @@ export class Canvas {
   }
 }
 
+/** The layouts that are kept by name; with an argument, keep these. */
+async function layouts(kept) {
+  if (kept)
+    return answered(api.storeUserData(LAYOUTS, kept, { overwrite: true, stringify: true, throwOnError: false }));
+  const answer = await api.getUserData(LAYOUTS);
+  return answer.status === 404 ? {} : (await answered(answer)).json();
+}
+
+async function answered(asked) {
+  const answer = await asked;
+  if (!answer.ok) throw new Error(`${answer.status} ${answer.statusText}`);
+  return answer;
+}
+
 /** A saved value as text: anything but a text was written by something else, and is kept as JSON. */
 function asText(value) {
   if (typeof value === "string") return value;
@@ -213,6 +251,7 @@ export function followCanvases() {
       else canvas.removed();
     }
   });
+  keepWheel(".rag-strip, .rag-panel");
   let zoom = 1;
   chain(app.canvas, "onDrawForeground", () => {
     if (zoom === app.canvas.ds.scale) return;

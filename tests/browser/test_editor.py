@@ -131,7 +131,7 @@ def test_a_locked_region_is_not_split(comfy: ComfyPage, canvas: str):
 
 def test_a_text_layout_becomes_boxes(comfy: ComfyPage, canvas: str):
     comfy.button("").page.locator(".rag-canvas button", has_text="Split").first.click()
-    panel = comfy.page.locator(".rag-canvas form.rag-panel")
+    panel = comfy.page.locator(".rag-canvas form.rag-panel:visible")
     panel.locator("textarea").fill("a BREAK b BREAK c BREAK d")
     panel.locator("input").fill("1,1,x; 1,1,1")
     panel.locator("button[type=submit]").click()
@@ -147,7 +147,7 @@ def test_a_text_layout_becomes_boxes(comfy: ComfyPage, canvas: str):
 
 def test_four_regions_without_typing_a_number(comfy: ComfyPage, canvas: str):
     comfy.page.locator(".rag-canvas button", has_text="Split").first.click()
-    comfy.page.locator(".rag-presets button", has_text="2 × 2").click()
+    comfy.page.locator(".rag-presets button:visible", has_text="2 × 2").click()
     comfy.settle()
     quarters = [Box(x, y, 0.5, 0.5) for y in (0, 0.5) for x in (0, 0.5)]
     assert boxes(comfy, canvas) == quarters

@@ -23,7 +23,7 @@ def fill(comfy: ComfyPage, canvas: str, *drawn: Box) -> None:
 
 def split(comfy: ComfyPage, name: str) -> None:
     comfy.page.locator(".rag-canvas button", has_text="Split").first.click()
-    comfy.page.locator(".rag-presets button", has_text=name).click()
+    comfy.page.locator(".rag-presets button:visible", has_text=name).click()
     comfy.settle()
 
 
@@ -39,7 +39,7 @@ def test_the_paper_keeps_its_place_whatever_is_selected_or_listed(comfy: ComfyPa
     comfy.press("Escape")
     steady("deselected")
     split(comfy, "2 × 2")
-    comfy.page.locator(".rag-presets button", has_text="Replace").click()
+    comfy.page.locator(".rag-presets button:visible", has_text="Replace").click()
     steady("split")
     comfy.press("Control+a")
     steady("all selected")

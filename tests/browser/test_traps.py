@@ -60,7 +60,7 @@ def test_a_split_of_a_picture_with_regions_asks(comfy: ComfyPage, canvas: str, a
     comfy.press("Escape")
     split(comfy, "2 × 2")
     assert boxes(comfy, canvas) == before
-    comfy.page.locator(".rag-presets button", has_text=answer).click()
+    comfy.page.locator(".rag-presets button:visible", has_text=answer).click()
     comfy.settle()
     assert boxes(comfy, canvas) == [*before, *QUARTERS][-count:]
     assert comfy.steps() == steps + 1
@@ -101,7 +101,7 @@ def test_boxes_are_hidden_while_h_is_held_and_can_be_faint(comfy: ComfyPage, can
     comfy.page.keyboard.up("h")
     assert box.is_visible()
     comfy.button("How the drawing").click()
-    comfy.page.locator(".rag-canvas input[type=range]").fill("0.3")
+    comfy.page.locator(".rag-panel input[type=range]").fill("0.3")
     comfy.page.locator(".rag-canvas input[type=checkbox]").check()
     saved = comfy.run("() => app.graph.serialize()")
     assert (

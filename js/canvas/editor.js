@@ -286,12 +286,6 @@ export class Editor {
     openMenu(regionItems(this), x, y, () => this.stage.focus(this.selected));
   }
 
-  /** The same at the middle of the region, for the keys. */
-  openMenuByKey() {
-    const { left, top, width, height } = document.activeElement.getBoundingClientRect();
-    this.openMenu(left + width / 2, top + height / 2);
-  }
-
   // --- nudging with the keys: one step of undo from the first key to its release ---
 
   /** @param {(box: import("./value.js").Box) => import("./value.js").Box} by What happens to the box around all. */

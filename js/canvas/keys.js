@@ -87,7 +87,7 @@ export function listenToKeys(editor) {
     else if (key === "n") editor.addRegion();
     else if (key === "f") editor.host.toggleFull();
     else if (key === "p") editor.trace.toggle();
-    else if (key === "m") editor.openMenuByKey();
+    else if (key === "m") menuHere();
     else if (key === "Enter" && editor.trace.on) editor.trace.close();
     else if (key === "Escape") leave();
     else if (key === "Delete" || key === "Backspace")
@@ -99,6 +99,12 @@ export function listenToKeys(editor) {
     else if (key === "l") details.pickLora();
     else return false;
     return true;
+  }
+
+  /** The menu at the middle of what has the focus. */
+  function menuHere() {
+    const { left, top, width, height } = document.activeElement.getBoundingClientRect();
+    editor.openMenu(left + width / 2, top + height / 2);
   }
 
   function arrow(event) {

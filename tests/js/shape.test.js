@@ -55,7 +55,12 @@ test("a line keeps its corners, and sixty at most", () => {
     [0.5, 0],
     [0.25, 0],
   ]);
-  const bent = (by) => simplified([[0, 0], [0.25, by], [0.5, 0]]).length;
+  const bent = (by) =>
+    simplified([
+      [0, 0],
+      [0.25, by],
+      [0.5, 0],
+    ]).length;
   assert.deepEqual([bent(0.001), bent(0.01)], [2, 3]);
   const wild = Array.from({ length: 400 }, (_, at) => [at / 400, (at % 2) / 2]);
   assert.ok(simplified(wild).length <= 60);

@@ -111,7 +111,7 @@ def test_self_attention_that_another_node_changes_is_told(sd15, caplog):
 
 
 JOINT = {
-    "FLUX.1-dev": "Flux", "FLUX.2-dev": "Flux2", "Chroma": "Chroma", "Z-Image": "Z-Image", "Lumina 2": "Lumina 2",
+    "FLUX.1-dev": "FLUX.1", "FLUX.2-dev": "FLUX.2", "Chroma": "Chroma", "Z-Image": "Z-Image", "Lumina 2": "Lumina 2",
     "Qwen-Image": "Qwen-Image", "Krea 2": "Krea 2", "SD3.5": "SD3.5", "Anima": "Anima",
 }  # fmt: skip
 

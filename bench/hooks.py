@@ -1,12 +1,12 @@
 """What LoRAs of regions' own cost: worn by tokens, as this pack has them, and two other ways.
 
-    python3 dev.py bench hooks [--rounds N]
+    python3 dev.py bench hooks [--device cuda|cpu] [--rounds N]
 
 The demo model at 256 × 256 pixels, 20 steps, four regions; LoRAs of rank 16 on every linear layer of its blocks, another
 for each region. Bound in four of the steps: worn, and left to ComfyUI's hooks, which change the weights of the model for
 each group and back, from copies that it keeps for the run. Refined: worn, and by masks on full outputs, where every LoRA
 is worked out for all tokens and what is not its region's is thrown away. Medians over the rounds, interleaved in one
-process, of the processor's time.
+process, of the processor's time, or on a GPU of the time that passes.
 """
 
 from __future__ import annotations
@@ -85,10 +85,15 @@ def counted() -> Iterator[dict[str, int]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="dev.py bench hooks", description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "--device", choices=("cuda", "cpu"), default="cuda" if torch.cuda.is_available() else "cpu"
+    )
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
     warn_once()
+    device = torch.device(arguments.device)
     bench, layout = Demo(), next(layout for layout in layouts() if len(layout.cells) == 4)
+    bench.model.load_device = bench.model.offload_device = device
     base = bench.encode(layout.text())
     noise = torch.randn(1, 16, 32, 32, generator=torch.manual_seed(11))
     prompts = [bench.encode(text) for text in layout.region_texts()]
@@ -123,14 +128,20 @@ def main() -> None:
         with way():
             return sample(make(hooks), base, noise, STEPS)
 
+    def clock() -> float:
+        if device.type == "cpu":
+            return time.process_time()
+        torch.cuda.synchronize()
+        return time.perf_counter()
+
     for name in made:
         with counted() as counts[name]:
             pictures[name] = run(name)
     for _ in range(arguments.rounds):
         for name in made:
-            began = time.process_time()
+            began = clock()
             run(name)
-            seconds[name].append(time.process_time() - began)
+            seconds[name].append(clock() - began)
     print("| | s a run | relative | switches | weights computed | largest difference from worn |")
     print("| --- | --- | --- | --- | --- | --- |")
     for name, times in seconds.items():

@@ -24,7 +24,6 @@ Evaluation, Trajectory = (
 Setting = pack("rag_sampler.methods.spec").Setting
 Schedule = pack("rag_sampler.schedule").Schedule
 add_spec = pack("rag_sampler.engine").add_spec
-Loras = pack("rag_sampler.loras.run").Loras
 networks = pack("rag_sampler.networks")
 
 DEV = {
@@ -59,7 +58,7 @@ def build(config: dict, device: torch.device, dtype: torch.dtype):
 def setting_of(model, side: int) -> Setting:
     """What a spec is laid out on in a run of one step, for a latent of so many pixels a side."""
     schedule = Schedule(torch.tensor([1.0, 0.0]), model.get_model_object("model_sampling"))
-    return Setting(Picture(side, side), schedule, networks.of(model), networks.name_of(model), Loras(model))
+    return Setting(Picture(side, side), schedule, networks.of(model), networks.name_of(model))
 
 
 def conditioning(config: dict, tokens: int, seed: int = 0) -> list:

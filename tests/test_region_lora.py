@@ -1,8 +1,6 @@
 """A LoRA of its own for every region, through the nodes: against core's Load LoRA, and against the slow definition in
 which every token has its own effective weight."""
 
-from functools import cache
-
 import comfy.sd
 import comfy.utils
 import families
@@ -28,28 +26,18 @@ from rag_pack.rag_sampler.networks.network import JOINT as JOINT_KIND
 from rag_pack.rag_sampler.regions import Region
 from safetensors.torch import save_file
 from slow_loras import effective_weights
-from test_adapters import BLOCKS, direct, halves, prompted, refined, sample
+from test_adapters import BLOCKS, direct, halves, load, prompted, refined, sample
 from tiny import conditioning, noise_for, schedule
 
 from bench.direct import direct_forward
 from nodes import LoraLoaderModelOnly
 
+__all__ = ["load"]  # a fixture
+
 CROSS = ["SD1.5", "SD2", "SDXL", "Anima"]
 JOINT = ["FLUX.1-dev", "FLUX.1-schnell", "FLUX.2-dev", "FLUX.2-Klein", "Chroma", *BLOCKS]
 LEFT, RIGHT, WHOLE = Cell(0, 0, 0.5, 1), Cell(0.5, 0, 1, 1), Cell(0, 0, 1, 1)
 RANK = 3
-
-
-@pytest.fixture(scope="module")
-def load(tmp_path_factory):
-    @cache
-    def loaded(name: str):
-        if not families.exists(name):
-            pytest.skip(f"this ComfyUI has no {name}")
-        with torch.inference_mode():
-            return families.load(name, tmp_path_factory.mktemp("models"))
-
-    return loaded
 
 
 @pytest.fixture(scope="module")

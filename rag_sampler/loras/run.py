@@ -49,9 +49,6 @@ class Loras:
                 found.all.setdefault(_key(hook), Lora(hook, layers[hook.hook_ref]))
         return found
 
-    def __bool__(self) -> bool:
-        return bool(self.all)
-
     def has(self, hook: WeightHook) -> bool:
         return _key(hook) in self.all
 

@@ -68,7 +68,7 @@ class Wearing:
 
     loras: Loras
     wearers: tuple[tuple[Lora, ...], ...]
-    places: Places | None
+    places: Places
     batch: int
     timestep_zero: bool = False
     rows: type[PerToken] | None = None

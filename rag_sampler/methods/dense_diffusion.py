@@ -219,7 +219,7 @@ class Segmented:
         spec, (text,), made = self.spec, texts, {}
         wide = torch.promote_types(dtype, torch.float32)
         numbers = torch.arange(1, len(self.masks) + 1)[:, None]
-        words = (pad(spec.caption.owner, (0, text - len(spec.caption.owner))) == numbers).to(device, wide)
+        words = (self.words(texts) == numbers).to(device, wide)
 
         def moves(rows: int, columns: int) -> tuple[Move, Move | None]:
             if (rows, columns) not in made:

@@ -111,8 +111,7 @@ def _control_on_fork(control: dict, image: int, blocks: int) -> dict:
 
 def _one_stream(network: Network, conds: dict) -> str:
     """References at timestep zero are modulated by their place behind the picture, where the fork's tokens lie."""
-    method = conds.get("ref_latents_method") or getattr(network.module.params, "default_ref_method", None)
-    if conds.get("ref_latents") and method == "index_timestep_zero":
+    if network.at_timestep_zero(conds):
         return 'which the reference method "index_timestep_zero" does not allow'
     return ""
 

@@ -1,6 +1,6 @@
 /**
- * Takes a run's warnings from a node when the next run has none: ComfyUI's page shows the text that a node is sent, and
- * takes no notice of an empty one.
+ * Keeps a run's warnings at our nodes until a run has none: ComfyUI's page shows the text that a node is sent, takes no
+ * notice of an empty one, and newer pages take every text away when a run ends.
  */
 
 import { api } from "../../scripts/api.js";
@@ -8,6 +8,10 @@ import { app } from "../../scripts/app.js";
 
 /** What ComfyUI's page calls the text at a node. */
 const TEXT = "$$node-text-preview";
+const ENDS = ["execution_success", "execution_error", "execution_interrupted"];
+
+/** What our nodes were last told: node → { nodeId, text }. */
+const told = new Map();
 
 /** The node of an id of a run, "5:3" for number 3 in the subgraph of number 5. */
 function nodeOf(id) {
@@ -17,10 +21,28 @@ function nodeOf(id) {
   return graph?.getNodeById(Number(last));
 }
 
+const textAt = (node) => node.widgets?.find(({ name }) => name === TEXT);
+
 api.addEventListener("progress_text", ({ detail: { nodeId, text } }) => {
-  const node = text === "" ? nodeOf(String(nodeId)) : undefined;
-  const widget = node?.widgets?.find(({ name }) => name === TEXT);
+  const node = nodeOf(String(nodeId));
+  if (!node?.type?.startsWith("RAG")) return;
+  if (text) {
+    told.set(node, { nodeId, text });
+    return;
+  }
+  told.delete(node);
+  const widget = textAt(node);
   if (!widget) return;
   node.removeWidget(widget);
   node.setDirtyCanvas?.(true, true);
 });
+
+/** After the page's own listeners. */
+function showAgain() {
+  for (const [node, detail] of told) {
+    if (nodeOf(String(detail.nodeId)) !== node) told.delete(node);
+    else if (!textAt(node)) api.dispatchEvent(new CustomEvent("progress_text", { detail }));
+  }
+}
+
+for (const end of ENDS) api.addEventListener(end, () => setTimeout(showAgain));

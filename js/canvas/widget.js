@@ -240,7 +240,7 @@ function asText(value) {
 export function makeCanvas(node, name) {
   setLanguage(app.extensionManager?.setting?.get("Comfy.Locale"));
   const { widget } = new Canvas(node, name);
-  return { widget, minWidth: 420, minHeight: 760 };
+  return { widget, minWidth: 420, minHeight: 820 };
 }
 
 /** Once, when the page is set up: follow the graph, its zoom, and the pictures of runs. */

@@ -12,7 +12,7 @@ from demo.client import Server, comfyui_root
 from demo.page import ComfyPage
 
 FRONTENDS, RENDERERS = ("pinned", "newest"), ("classic", "nodes2")
-CANVAS = {"type": "RAGRegionCanvas", "size": [420, 700]}
+CANVAS = {"type": "RAGRegionCanvas", "size": [420, 760]}
 
 
 @pytest.fixture(scope="session")

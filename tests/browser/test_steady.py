@@ -33,7 +33,7 @@ def test_the_paper_keeps_its_place_whatever_is_selected_or_listed(comfy: ComfyPa
     def steady(why: str) -> None:
         assert comfy.paper().bounding_box() == place, why
 
-    assert place["width"] >= 300  # of a node of 420 × 700
+    assert place["width"] >= 300  # of a node of 420 × 760
     comfy.draw(LEFT)
     steady("drawn")
     comfy.press("Escape")

@@ -19,12 +19,13 @@ from tiny import REPO
 @pytest.mark.parametrize(
     ("named", "cores", "settings", "expected"),
     [
-        ("tests", 4, {}, 4),
+        ("tests", 2, {}, 3),
         ("tests", 64, {}, 8),
-        ("tests", 1, {}, 0),
+        ("tests", 1, {}, 2),
         ("tests/test_js.py tests/test_dev.py", 4, {}, 2),
         ("tests/test_dev.py::test_one tests/test_dev.py::test_two", 4, {}, 0),
         ("tests/live", 4, {}, 0),
+        ("tests/browser", 4, {}, 4),
         ("tests/live/test_smoke.py tests/live/test_demo.py tests/test_js.py", 4, {}, 2),
         ("tests", 4, {"matrix": Path("table.md")}, 0),
         ("tests", 4, {"capture": "no"}, 0),
@@ -48,27 +49,30 @@ def pytest_on_two(folder: Path, **options: Any) -> subprocess.Popen[str]:
 
 
 RECORDING = """
-import os
+import os, pytest
 
-def test_it():
+@pytest.mark.parametrize("page", {pages})
+def test_it(page):
     with open({log!r}, "a") as log:
-        log.write(os.environ["PYTEST_XDIST_WORKER"] + " {unit}\\n")
+        log.write(os.environ["PYTEST_XDIST_WORKER"] + " {unit}" + page + "\\n")
 """
 
 
-def test_a_folder_with_servers_stays_on_one_worker(tmp_path: Path):
-    """Two folders and two files on two workers, each test writing down where it ran."""
+def test_what_shares_a_server_or_a_page_stays_on_one_worker(tmp_path: Path):
+    """A folder, a folder of two pages and two files on two workers, each test writing down where it ran."""
     places = ["live/test_a", "live/test_b", "live/test_c", "live/test_d", "browser/test_e", "browser/test_f"]
     for place in [*places, "test_g", "test_h"]:
+        pages = workers.PAGES[:2] if place.startswith("browser") else ("",)
         path = tmp_path / "tests" / f"{place}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(RECORDING.format(log=str(tmp_path / "log"), unit=place.rpartition("/")[0] or place))
+        name = place.rpartition("/")[0] or place
+        path.write_text(RECORDING.format(log=str(tmp_path / "log"), unit=name, pages=pages))
     with pytest_on_two(tmp_path) as running:
         said = running.communicate()[0]
     assert running.returncode == 0, said
     ran = [line.split() for line in (tmp_path / "log").read_text().splitlines()]
     where = {unit: {worker for worker, name in ran if name == unit} for _, unit in ran}
-    assert len(ran) == 8 and all(len(each) == 1 for each in where.values()), ran
+    assert len(ran) == 10 and len(where) == 5 and all(len(each) == 1 for each in where.values()), ran
     assert len(set.union(*where.values())) == 2
 
 

@@ -11,28 +11,34 @@ import pytest
 
 MOST = 8
 """A worker holds torch and the pack, about 1 GB, and perhaps a server beside it."""
+PAGES = ("pinned-classic", "pinned-nodes2", "newest-classic", "newest-nodes2")
 
 
-def unit(file: str) -> str:
-    """What stays on one worker: a file, or a folder whose tests share servers (live, browser)."""
+def unit(test: str) -> str:
+    """What stays on one worker: a file, a folder whose tests share a server (live), a page on one (browser)."""
+    file, _, name = test.partition("::")
     folder = os.path.dirname(file)
-    return file if os.path.basename(folder) == "tests" else folder
+    if os.path.basename(folder) == "tests":
+        return file
+    return folder + next((f" {page}" for page in PAGES if f"[{page}" in name), "")
 
 
 def units(arguments: Iterable[str]) -> set[str]:
     """The units of what pytest's arguments name."""
     paths = [Path(argument.partition("::")[0]) for argument in arguments]
     files = [file for path in paths for file in (path.rglob("test_*.py") if path.is_dir() else [path])]
-    return {unit(str(file.absolute())) for file in files}
+    pages = {file: PAGES if file.parent.name == "browser" else [""] for file in files}
+    return {unit(f"{file.absolute()}::[{page}") for file in files for page in pages[file]}
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """As many workers as cores, but none for a single unit, a table, or what a person follows."""
+    """One more than there are cores, as tests of the page wait most of their time; none for a single unit, a table, or
+    what a person follows."""
     followed = config.option.trace or config.option.capture == "no"
     if followed or config.option.matrix:
         return 0
-    workers = min(MOST, os.cpu_count() or 1, len(units(config.args)))
+    workers = min(MOST, 1 + (os.cpu_count() or 1), len(units(config.args)))
     return workers if workers > 1 else 0
 
 
@@ -42,7 +48,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log):
 
     class ByUnit(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return unit(super()._split_scope(nodeid))
+            return unit(nodeid)
 
     return ByUnit(config, log) if config.option.dist == "loadfile" else None
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import cached_property
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -15,41 +18,74 @@ FRONTENDS, RENDERERS = ("pinned", "newest"), ("classic", "nodes2")
 CANVAS = {"type": "RAGRegionCanvas", "size": [420, 760]}
 
 
-@pytest.fixture(scope="session")
-def servers() -> Iterator[Callable[[str], Server]]:
-    """A server for each frontend that is asked for, kept for the session."""
-    running: dict[str, Server] = {}
+HERE = Path(__file__).parent
 
-    def get(frontend: str) -> Server:
-        if frontend not in running:
+
+class Shared:
+    """What this folder's tests share until the last of them: a browser, a server for each frontend, and the tab of one
+    renderer on one of them."""
+
+    def __init__(self) -> None:
+        self.stack, self.servers, self.tabs = ExitStack(), {}, {}
+
+    @cached_property
+    def browser(self) -> Browser:
+        browser = launch(self.stack.enter_context(sync_playwright()))
+        self.stack.callback(browser.close)
+        return browser
+
+    def server(self, frontend: str) -> Server:
+        if frontend not in self.servers:
             extra = ["--front-end-root", str(newest_frontend())] if frontend == "newest" else []
-            running[frontend] = Server(comfyui_root(), extra).__enter__()
-        return running[frontend]
+            self.servers[frontend] = self.stack.enter_context(Server(comfyui_root(), extra))
+        return self.servers[frontend]
 
-    yield get
-    for server in running.values():
-        server.__exit__()
+    def tab(self, frontend: str, renderer: str) -> ComfyPage:
+        if (frontend, renderer) not in self.tabs:
+            for tab in self.tabs.values():
+                tab.close()
+            self.tabs = {(frontend, renderer): ComfyPage(self.browser, self.server(frontend), renderer)}
+        return self.tabs[frontend, renderer]
 
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Of a module, not of the session: while Playwright runs, nothing else can use asyncio in this thread."""
-    with sync_playwright() as playwright:
-        browser = launch(playwright)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module", params=FRONTENDS)
-def server(request, servers) -> Server:
-    return servers(request.param)
+    def close(self) -> None:
+        self.stack.close()
+        self.__dict__.pop("browser", None)
+        self.__init__()
 
 
-@pytest.fixture(scope="module", params=RENDERERS)
-def tab(request, browser: Browser, server: Server) -> Iterator[ComfyPage]:
-    page = ComfyPage(browser, server, request.param)
-    yield page
-    page.close()
+SHARED = Shared()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """Other folders' tests use asyncio, which Playwright keeps to itself in its thread."""
+    if nextitem is None or nextitem.path.parent != HERE:
+        SHARED.close()
+
+
+@pytest.fixture(scope="session", params=FRONTENDS)
+def frontend(request) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="session", params=RENDERERS)
+def renderer(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def browser() -> Browser:
+    return SHARED.browser
+
+
+@pytest.fixture
+def server(frontend: str) -> Server:
+    return SHARED.server(frontend)
+
+
+@pytest.fixture
+def tab(frontend: str, renderer: str) -> ComfyPage:
+    return SHARED.tab(frontend, renderer)
 
 
 @pytest.fixture

@@ -143,8 +143,7 @@ def test_the_editor_says_why_something_did_not_work(comfy: ComfyPage, canvas: st
     assert "8 tokens (128 pixels)" in panel.inner_text()
 
 
-@pytest.mark.parametrize("renderer", ["classic", "nodes2"])
-def test_the_page_in_chinese(browser, server, renderer):
+def test_the_page_in_chinese(browser, server, renderer: str):
     comfy = ComfyPage(browser, server, renderer, language="zh")
     try:
         (node,) = comfy.new_graph({"type": "RAGRegionCanvas", "size": [420, 700]})

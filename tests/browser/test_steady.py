@@ -192,7 +192,6 @@ def test_nothing_leaves_the_node_at_any_size(comfy: ComfyPage, canvas: str, size
     assert over <= 6  # a handle on the border
 
 
-@pytest.mark.parametrize("renderer", ["classic", "nodes2"])
 def test_drawing_is_right_on_a_dense_screen(browser, server: Server, renderer: str):
     comfy = ComfyPage(browser, server, renderer, density=1.5)
     try:

@@ -33,9 +33,11 @@ def _load_pack() -> None:
 
 _load_pack()
 
+import comfy.model_management  # noqa: E402
 import comfyui_version  # noqa: E402  (these need ComfyUI on the path)
 import matrix  # noqa: E402
 import tiny  # noqa: E402
+from rag_pack.rag_sampler.engine.evaluation import Evaluation  # noqa: E402
 from workers import (  # noqa: E402
     pytest_sessionstart,  # noqa: F401
     pytest_xdist_auto_num_workers,  # noqa: F401
@@ -80,6 +82,28 @@ def model():
 def texts():
     """Golden texts of 77 tokens: t5.KEY [1, 77, 32] and pooled.KEY [1, 16]."""
     return load_file(tiny.GOLDEN / "text_77.safetensors")
+
+
+@pytest.fixture(autouse=True)
+def forget_the_dead():
+    """ComfyUI warns of a model whose clones an exception's traceback kept, at the next run: which is another test's."""
+    yield
+    loaded = comfy.model_management.current_loaded_models
+    loaded[:] = [one for one in loaded if not one.is_dead()]
+
+
+@pytest.fixture
+def replayed(monkeypatch) -> list[torch.Tensor]:
+    """What each evaluation predicts that a record is replayed into, as it comes."""
+    found, evaluate = [], Evaluation.predictions
+
+    def watched(evaluation, *args, record=None, **kwargs):
+        out = evaluate(evaluation, *args, record=record, **kwargs)
+        found.extend([] if record is None else [out[0].clone()])
+        return out
+
+    monkeypatch.setattr(Evaluation, "predictions", watched)
+    return found
 
 
 @pytest.fixture(autouse=True)

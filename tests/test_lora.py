@@ -13,7 +13,6 @@ from comfy_extras.nodes_hooks import (
 )
 from rag_pack.nodes.patches import RAGHardBinding, RAGSoftRefinementAttention
 from rag_pack.nodes.sampler import RAGHardBindingSampler
-from rag_pack.rag_sampler.engine.evaluation import Evaluation
 from rag_pack.rag_sampler.layout import Box, Cell
 from rag_pack.rag_sampler.methods.record import TRAJECTORY
 from rag_pack.rag_sampler.regions import Region
@@ -265,7 +264,7 @@ def test_a_schedule_computes_a_weight_anew_for_each_keyframe(model, texts, setti
 
 @pytest.mark.feature("LoRA hook on the {owner}", "Repaint")
 @pytest.mark.parametrize("owner", ["region", "base prompt"])
-def test_repaint_replays_a_picture_made_with_hooks(model, texts, files, monkeypatch, owner):
+def test_repaint_replays_a_picture_made_with_hooks(model, texts, files, replayed, owner):
     """Its record is valid for the MODEL without them, and the replay predicts what was recorded."""
     group, settings = hook(files["kohya"]), Settings(0, STEPS, 1.0, "euler", "simple")
     own, base = conditioning(texts, "H0"), conditioning(texts, "G0")
@@ -274,14 +273,6 @@ def test_repaint_replays_a_picture_made_with_hooks(model, texts, files, monkeypa
         bound(model, (LEFT,), (own,)), {"samples": torch.zeros(1, 16, 16, 24)}, base, base, settings,
         keep_for_repaint=True,
     )  # fmt: skip
-    replayed, evaluate = [], Evaluation.predictions
-
-    def watched(evaluation, *args, record=None, **kwargs):
-        out = evaluate(evaluation, *args, record=record, **kwargs)
-        replayed.extend([] if record is None else [out[0].clone()])
-        return out
-
-    monkeypatch.setattr(Evaluation, "predictions", watched)
     inside = torch.zeros(8, 12, dtype=torch.bool)
     inside[:, 8:] = True
     region, new = NewRegion(inside, conditioning(texts, "H1"), 1, True), conditioning(texts, "G1")

@@ -9,7 +9,6 @@ import tiny
 import torch
 from rag_pack.nodes.patches import RAGHardBinding, RAGSoftRefinementAttention
 from rag_pack.rag_sampler.engine import add_spec
-from rag_pack.rag_sampler.engine.evaluation import Evaluation
 from rag_pack.rag_sampler.layout import Box, Cell
 from rag_pack.rag_sampler.loras.run import Loras
 from rag_pack.rag_sampler.loras.wearing import Wearing
@@ -153,7 +152,7 @@ def test_a_control_beside(texts, written, tmp_path):  # noqa: F811
 
 
 @pytest.mark.feature("LoRA of its own for a region", "Repaint")
-def test_repaint_of_a_picture_made_with_them(model, texts, written, monkeypatch):  # noqa: F811
+def test_repaint_of_a_picture_made_with_them(model, texts, written, replayed):  # noqa: F811
     """The replay predicts what was recorded, and the surroundings stay to the bit."""
     settings, base = Settings(0, 5, 1.0, "euler", "simple"), conditioning(texts, "G0")
     regions = two(model, texts, written)
@@ -166,14 +165,6 @@ def test_repaint_of_a_picture_made_with_them(model, texts, written, monkeypatch)
     prior = generate(
         patched, {"samples": torch.zeros(1, 16, 16, 24)}, base, base, settings, keep_for_repaint=True
     )
-    replayed, evaluate = [], Evaluation.predictions
-
-    def watched(evaluation, *args, record=None, **kwargs):
-        out = evaluate(evaluation, *args, record=record, **kwargs)
-        replayed.extend([] if record is None else [out[0].clone()])
-        return out
-
-    monkeypatch.setattr(Evaluation, "predictions", watched)
     inside = torch.zeros(8, 12, dtype=torch.bool)
     inside[:, 8:] = True
     own = hooked(conditioning(texts, "H1"), written(lora(model, 3, "_blocks")))

@@ -66,6 +66,11 @@ class Comfy:
     python: Path
 
 
+def has_tests() -> bool:
+    """Whether this is the whole repository; what the ComfyUI registry hands out has no tests and no bench."""
+    return (HERE / "tests").is_dir()
+
+
 def shown(path: Path) -> str:
     """The path relative to this checkout where it lies inside, else absolute."""
     return str(path.relative_to(HERE)) if path.is_relative_to(HERE) else str(path)
@@ -261,14 +266,15 @@ def own_venv() -> Path:
 
 def fill_venv(python: Path, requirements: Path) -> None:
     """Install torch, ComfyUI's requirements and the test tools, unless the stamp says that these are in."""
-    wanted = "\n".join([*TORCH, *TOOLS, requirements.read_text(encoding="utf-8")])
+    packages = [*TORCH, *(TOOLS if has_tests() else ())]
+    wanted = "\n".join([*packages, requirements.read_text(encoding="utf-8")])
     key = hashlib.sha256(wanted.encode()).hexdigest()
     stamp, unfinished = VENV / ".installed", VENV / ".installing"
     if stamp.exists() and stamp.read_text() == key:
         return
     print("set-up: installing torch and ComfyUI's requirements (3 GB to download on Linux; some minutes)")
     unfinished.touch()
-    pip(python, "install", *TORCH, *TOOLS, "-r", str(requirements))
+    pip(python, "install", *packages, "-r", str(requirements))
     stamp.write_text(key)
     unfinished.unlink()
 
@@ -307,7 +313,7 @@ def use_users(root: Path) -> Comfy:
         print(f"set-up: {root} has no Python environment of its own: making one here")
         python = own_venv()
         fill_venv(python, root / "requirements.txt")
-    else:
+    elif has_tests():
         add_tools(python)
     link_pack(root, ours=False)
     return Comfy(root, python)
@@ -397,6 +403,11 @@ def main() -> None:
     arguments, rest = parser().parse_known_args()
     if rest and arguments.command not in ("test", "bench", "screenshots"):
         parser().error(f"unknown arguments: {' '.join(rest)}")
+    if arguments.command in ("test", "bench", "screenshots") and not has_tests():
+        raise SetupError(
+            f"`dev.py {arguments.command}` needs the pack's repository (clone the Repository of pyproject.toml): "
+            "a download from the ComfyUI registry has no tests, measurements and browser driver."
+        )
     if arguments.command in ("test", "bench"):  # small matrices: threads only wait for one another
         os.environ.setdefault("OMP_NUM_THREADS", "1")
     if arguments.command == "demo":

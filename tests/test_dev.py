@@ -19,7 +19,7 @@ import dev
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty checkout that dev.py takes for its own, without network and without installing anything."""
     here = tmp_path / "pack"
-    here.mkdir()
+    (here / "tests").mkdir(parents=True)
     monkeypatch.delenv("COMFYUI_PATH", raising=False)
     for name, folder in {
         "HERE": ".",
@@ -63,10 +63,11 @@ class Pip:
     """Stands in for pip: notes what it is asked, and "downloads" an archive whose hash is the expected one."""
 
     def __init__(self, archive: Path) -> None:
-        self.archive, self.calls, self.failing = archive, [], ""
+        self.archive, self.calls, self.failing, self.wanted = archive, [], "", ()
 
     def __call__(self, python: Path, *arguments: str) -> None:
         self.calls.append(arguments[0])
+        self.wanted = arguments[1:]
         if self.failing == arguments[0]:
             raise dev.SetupError("pip failed")
         if arguments[0] == "download":
@@ -97,6 +98,15 @@ def test_a_fresh_checkout_gets_comfyui_packages_and_the_link(checkout: Path, pip
     ]
     assert (comfy.root / "custom_nodes" / "rag_sampler_pack").resolve() == checkout
     assert not (checkout / ".comfyui.partial").exists()
+
+
+def test_a_download_from_the_registry_installs_no_test_tools(checkout: Path, pip: Pip):
+    dev.setup()
+    assert set(dev.TOOLS) <= set(pip.wanted)
+    (checkout / "tests").rmdir()
+    dev.setup()
+    assert not set(dev.TOOLS) & set(pip.wanted)
+    assert set(dev.TORCH) <= set(pip.wanted)
 
 
 def test_a_second_set_up_does_nothing(checkout: Path, pip: Pip):

@@ -1,6 +1,7 @@
 """What `dev.py screenshots` runs: every node of the pack, drawn by both renderers, as pictures.
 
-With --docs the classic ones go to js/docs/pictures too, where the help pages show them.
+With --docs the classic ones go to js/docs/pictures too, where the help pages show them. With --film, a film of Region
+Canvas in use goes to docs/ instead.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+from . import film
 from .browser import Missing, launch
 from .client import HERE, Server, ServerError, comfyui_root
 from .page import ComfyPage
@@ -118,8 +120,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="dev.py screenshots", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("output/screenshots"))
     parser.add_argument("--docs", action="store_true")
+    parser.add_argument("--film", action="store_true", help="write docs/draw_run_result.gif instead")
     arguments = parser.parse_args()
     try:
-        main(arguments.out, arguments.docs)
+        film.main() if arguments.film else main(arguments.out, arguments.docs)
     except (Missing, ServerError) as error:
         sys.exit(f"error: {error}")

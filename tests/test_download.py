@@ -164,3 +164,17 @@ def test_icon_and_banner_are_what_their_script_draws(drawing: icon.Drawing):
 def test_icon_and_banner_have_the_registrys_shapes():
     assert (icon.ICON.width, icon.ICON.height) == (400, 400)
     assert icon.BANNER.width * 9 == icon.BANNER.height * 21
+
+
+def test_the_film_is_one_that_a_page_can_show():
+    """Of ten seconds or a little more, over and over, as wide as a README."""
+    path = REPO / "docs" / "draw_run_result.gif"
+    assert path.stat().st_size < 2_000_000
+    with Image.open(path) as shown:
+        lengths = []
+        for place in range(shown.n_frames):
+            shown.seek(place)
+            lengths.append(shown.info["duration"])
+        assert 8_000 < sum(lengths) < 14_000
+        assert 700 <= shown.width <= 900
+        assert shown.info["loop"] == 0

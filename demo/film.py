@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import time
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageChops
 from playwright.sync_api import sync_playwright
@@ -16,9 +17,8 @@ from playwright.sync_api import sync_playwright
 from .browser import launch
 from .client import HERE, Server, ServerError, comfyui_root
 from .page import ComfyPage
-from .workflow import read
+from .workflow import WorkflowError, read
 
-QUICK_START = HERE / "workflows" / "rag_shapes_region_canvas.json"
 TARGET = HERE / "docs" / "draw_run_result.gif"
 VIEW, ZOOM = {"width": 900, "height": 770}, 0.85
 COLORS = 255
@@ -34,6 +34,8 @@ DRAWN = [
 MOVE, TYPE, PAUSE, RUN, END = 35, 60, 400, 2500, 3000
 """Milliseconds: of each picture of a moving mouse and of typing, of a pause, of the whole run, and of the end."""
 
+NOTE = "Draw, write, run"
+"""The title of the note by which the quick start is known, whatever its file is called."""
 HIDDEN = ("Minimap.Visible", "Canvas.SelectionToolbox", "Graph.CanvasInfo", "Graph.CanvasMenu")
 """Of the page, what would lie over the nodes in so small a window."""
 
@@ -77,6 +79,16 @@ POINTER = """() => {
   addEventListener("pointerdown", (event) => { follow(event); ring.style.display = "block"; }, true);
   addEventListener("pointerup", () => { ring.style.display = "none"; }, true);
 }"""
+
+
+def quick_start() -> dict[str, Any]:
+    """The template on the demo model that the film is about."""
+    for path in sorted((HERE / "workflows").glob("*.json")):
+        workflow = read(path)
+        nodes = {(node["type"], node.get("title")) for node in workflow["nodes"]}
+        if ("MarkdownNote", NOTE) in nodes and "RAGDemoCLIPLoader" in {kind for kind, _ in nodes}:
+            return workflow
+    raise WorkflowError(f"no template has a note called {NOTE!r} and runs on the demo model")
 
 
 class Film:
@@ -171,7 +183,7 @@ def main() -> None:
         browser = launch(playwright)
         comfy = ComfyPage(browser, server, "classic")
         comfy.page.set_viewport_size(VIEW)
-        comfy.run("(workflow) => app.loadGraphData(workflow, true, true, 'Draw regions')", read(QUICK_START))
+        comfy.run("(workflow) => app.loadGraphData(workflow, true, true, 'Draw regions')", quick_start())
         comfy.settle()
         comfy.run(ARRANGE, [PLACES, ZOOM, 74, 128])
         comfy.set_widget(comfy.run(FIND, "RAGRegionCanvas"), "regions", "")

@@ -19,6 +19,7 @@ from . import film
 from .browser import Missing, launch
 from .client import HERE, Server, ServerError, comfyui_root
 from .page import ComfyPage
+from .workflow import WorkflowError
 
 RENDERERS = ("classic", "nodes2")
 DENSITY = 1.5
@@ -124,5 +125,5 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     try:
         film.main() if arguments.film else main(arguments.out, arguments.docs)
-    except (Missing, ServerError) as error:
+    except (Missing, ServerError, WorkflowError) as error:
         sys.exit(f"error: {error}")

@@ -3,8 +3,6 @@
 import { h, paragraphs } from "./dom.js";
 import { say } from "./texts.js";
 
-const WHY = new URL("../docs/why_it_did_not_work.md", import.meta.url);
-
 /** How strong the boxes are, lines at the thirds, and the size of the picture behind. */
 export class ViewPanel {
   constructor(editor) {
@@ -60,7 +58,7 @@ export class HelpPanel {
   }
 
   async #explain(button) {
-    const answer = await fetch(WHY);
+    const answer = await fetch(new URL(`../docs/${say("help.whyPage")}.md`, import.meta.url));
     if (!answer.ok) return;
     button.replaceWith(...paragraphs(await answer.text()));
     this.root.focus();

@@ -144,6 +144,7 @@ const EN = {
     "Regions for Hard Binding: one an object, 128 px a side or more, with gaps. For Soft Refinement: cover the picture. Say the whole scene in the base prompt.",
   "help.page": "Help on this node",
   "help.why": "Why did it not work?",
+  "help.whyPage": "why_it_did_not_work",
 };
 
 const CHINESE = new URL("zh.json", import.meta.url);

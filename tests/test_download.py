@@ -32,9 +32,10 @@ with Server(comfyui_root()) as server:
     print(json.dumps({
         "nodes": sorted(kind for kind in server.object_info if kind.startswith("RAG")),
         "templates": json.loads(server.get("/api/workflow_templates"))[pack],
-        "help": server.get(f"/extensions/{pack}/docs/RAGRegionCanvas.md").decode(),
+        "help": [server.get(f"/extensions/{pack}/docs/RAGRegionCanvas{of}.md").decode() for of in ("", "/zh")],
         "chinese": json.loads(server.get("/i18n"))["zh"]["nodeDefs"]["RAGRegionCanvas"]["display_name"],
         "picture": make(server, next(one for one in PICTURES if "bound" in one.name))[:8].hex(),
+        "log": [line for line in server.log(1000).splitlines() if "pyproject" in line],
     }))
 """
 
@@ -110,8 +111,9 @@ def test_it_works_in_comfyui(download: Path):
         json.loads((REPO / "locales/en/nodeDefs.json").read_text(encoding="utf-8"))
     )
     assert sorted(seen["templates"]) == sorted(path.stem for path in REPO.glob("workflows/*.json"))
-    assert seen["help"].startswith("# Region Canvas")
+    assert [page.splitlines()[0] for page in seen["help"]] == ["# Region Canvas", "# 区域画布"]
     assert seen["chinese"] == "区域画布"
+    assert seen["log"] == []
     assert seen["picture"] == b"\x89PNG\r\n\x1a\n".hex()
 
 

@@ -10,26 +10,32 @@ from demo.page import ComfyPage
 
 ENGLISH = (
     "Region Canvas",
+    "background",
     "Drag here to draw a region",
     "Keys and hints",
     "Why did it not work?",
     "A thing is missing",
 )
-CHINESE = ("区域画布", "在此拖动以绘制区域", "按键与提示", "为什么没有效果？", "缺少某个物体")
+CHINESE = ("区域画布", "背景", "在此拖动以绘制区域", "按键与提示", "为什么没有效果？", "缺少某个物体")
 
 
 @pytest.mark.parametrize(
-    ("language", "said"), [("zh", CHINESE), ("zh-TW", CHINESE), ("fr", ENGLISH)], ids=["zh", "zh-TW", "fr"]
+    ("renderer", "language", "said"),
+    [("classic", "zh", CHINESE), ("nodes2", "zh-TW", CHINESE), ("classic", "fr", ENGLISH)],
+    ids=["classic-zh", "nodes2-zh-TW", "classic-fr"],
+    indirect=["renderer"],
 )
 def test_node_editor_and_help_speak_one_language(
-    browser: Browser, server: Server, language: str, said: tuple[str, ...]
+    browser: Browser, server: Server, renderer: str, language: str, said: tuple[str, ...]
 ):
-    title, empty, tool, button, answer = said
-    comfy = ComfyPage(browser, server, "classic", language=language)
+    title, background, empty, tool, button, answer = said
+    comfy = ComfyPage(browser, server, renderer, language=language)
     try:
         (node,) = comfy.new_graph({"type": "RAGRegionCanvas", "size": [420, 700]})
         comfy.paper().wait_for()
         assert comfy.run("(id) => app.graph.getNodeById(id).title", node) == title
+        names = comfy.run("(id) => app.graph.getNodeById(id).inputs.map((one) => one.localized_name)", node)
+        assert background in names
         assert comfy.page.locator(".rag-empty").inner_text() == empty
         comfy.button(tool).click()
         comfy.page.locator(".rag-help").get_by_role("button", name=button).click()

@@ -143,20 +143,6 @@ def test_the_editor_says_why_something_did_not_work(comfy: ComfyPage, canvas: st
     assert "8 tokens (128 pixels)" in panel.inner_text()
 
 
-def test_the_page_in_chinese(browser, server, renderer: str):
-    comfy = ComfyPage(browser, server, renderer, language="zh")
-    try:
-        (node,) = comfy.new_graph({"type": "RAGRegionCanvas", "size": [420, 700]})
-        comfy.paper().wait_for()
-        assert comfy.run("(id) => app.graph.getNodeById(id).title", node) == "区域画布"
-        assert comfy.page.locator(".rag-empty").inner_text() == "在此拖动以绘制区域"
-        names = comfy.run("(id) => app.graph.getNodeById(id).inputs.map((one) => one.localized_name)", node)
-        assert "背景" in names
-    finally:
-        server.post("/settings/Comfy.Locale", "en")
-        comfy.close()
-
-
 def test_a_missing_browser_gets_one_sentence(monkeypatch):
     from demo import browser as tools
 

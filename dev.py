@@ -391,7 +391,7 @@ def parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="start ComfyUI with its page on 127.0.0.1")
     serve.add_argument("--port", type=int, default=8188)
     commands.add_parser("screenshots", help="write a picture of every node in both renderers")
-    measure = commands.add_parser("bench", help="run a measurement behind the README's tables")
+    measure = commands.add_parser("bench", help="run a measurement of docs/measurements.md")
     measure.add_argument("name", nargs="?", metavar="NAME")
     return top
 

@@ -1,4 +1,4 @@
-"""The measurements behind the README's tables; `python3 dev.py bench NAME` runs one."""
+"""The measurements of docs/measurements.md; `python3 dev.py bench NAME` runs one."""
 
 from demo.comfy_setup import start_comfyui
 

@@ -164,7 +164,7 @@ def verdict(row: dict) -> Verdict:
 
 
 def table(rows: list[dict]) -> str:
-    """In the form of the README."""
+    """In the form of docs/measurements.md."""
     lines = [
         "| regions | method | colour | shape | both | leaked | coverage | seam | diversity | FLOPs | ms "
         "| default ahead by (95 %) |",

@@ -1,4 +1,4 @@
-"""The MODEL nodes compute what the published code computes, at every step (docs: README, "What is proven")."""
+"""The MODEL nodes compute what the published code computes, at every step (docs/measurements.md, "What is proven")."""
 
 import json
 

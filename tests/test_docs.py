@@ -79,7 +79,7 @@ def templates(text: str) -> set[str]:
 def test_links_lead_somewhere(page):
     """Those of help pages within their folder, which is all that ComfyUI shows of the repository."""
     lost = []
-    for link in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]+`", "", read(page))):
+    for link in re.findall(r"(?:\]\(|src=\")([^)\"\s]+)", re.sub(r"`[^`\n]+`", "", read(page))):
         if link.startswith("https://"):
             continue
         path, _, anchor = link.partition("#")
@@ -94,7 +94,9 @@ def test_links_lead_somewhere(page):
 
 @every_page
 def test_pictures_are_described(page):
-    assert "![](" not in read(page)
+    text = read(page)
+    assert "![](" not in text
+    assert all(re.search(r'alt="[^"]+"', tag) for tag in re.findall(r"<img[^>]*>", text))
 
 
 @every_page

@@ -132,8 +132,8 @@ class RAGSoftRefinementAttention(io.ComfyNode):
             category=CATEGORY,
             description=(
                 "Inside each region the picture listens to the region's text, while the whole stays one picture. "
-                "For FLUX.1, FLUX.2, Chroma, LongCat-Image, Z-Image, Lumina 2, Krea 2, Qwen-Image, SD3.5, SD1.5, SD2 and "
-                "SDXL, under every sampler."
+                "For FLUX.1, FLUX.2, Chroma, LongCat-Image, Z-Image, Lumina 2, Krea 2, Qwen-Image, SD3.5, Anima, SD1.5, "
+                "SD2 and SDXL, under every sampler."
             ),
             search_aliases=[*SEARCH, "soft refinement"],
             not_idempotent=True,

@@ -45,7 +45,7 @@ from workers import (  # noqa: E402
 )
 
 OUTSIDE_CORE = {
-    "browser", "test_canvas.py", "test_checker.py", "test_compatibility.py", "test_dev.py", "test_download.py",
+    "browser", "test_canvas.py", "test_checker.py", "test_compatibility.py", "test_dev.py", "test_docs.py", "test_download.py",
     "test_help.py", "test_js.py", "test_locales.py", "test_lora_tags.py", "test_mutants.py", "test_planner.py",
     "test_planner_bounds.py", "test_workers.py",
 }  # fmt: skip

@@ -1,8 +1,14 @@
 """What messages call a model."""
 
+import re
+
 import comfy.model_base
 import comfy.supported_models
 import pytest
+from rag_pack.nodes.patches import RAGRegionalPrompting, RAGSoftRefinementAttention
+from rag_pack.rag_sampler import networks
+from rag_pack.rag_sampler.methods.refinement import Refinement
+from rag_pack.rag_sampler.methods.regional_prompting import RegionalPrompting
 from rag_pack.rag_sampler.networks.names import NAMES, shown
 
 
@@ -38,3 +44,13 @@ def test_names(config, model, name):
 
 def test_a_configuration_of_a_pack_is_called_by_the_model():
     assert called(object, comfy.model_base.Chroma) == "Chroma"
+
+
+@pytest.mark.parametrize(
+    ("node", "method"), [(RAGSoftRefinementAttention, Refinement), (RAGRegionalPrompting, RegionalPrompting)]
+)
+def test_a_node_names_the_models_that_it_is_for(node, method):
+    described = node.define_schema().description
+    for family in networks.FAMILIES:
+        name = re.split("[,(]", family.name)[0].strip()
+        assert (name in described) == (family.kind in method.kinds), name

@@ -2,7 +2,7 @@
 
     python3 dev.py bench picture
 
-Writes docs/four_regions.png: the template rag_shapes_four_regions on the demo model, one seed, then its last region made
+Writes docs/four_regions.png: the template "Type regions as numbers, demo model", one seed, then its last region made
 anew by Repaint.
 """
 

@@ -14,10 +14,11 @@ from .client import HERE, Output, ProgressLine, PromptError, Server, ServerError
 from .workflow import Prompt, WorkflowError, override, read, to_prompt
 
 WORKFLOWS = HERE / "workflows"
-FOUR_REGIONS, ANY_SAMPLER = "rag_shapes_four_regions", "rag_shapes_any_sampler"
-REPAINT, PLANNER = "rag_shapes_repaint", "rag_shapes_planner"
-LORA, CONTROLNET = "rag_shapes_lora", "rag_shapes_controlnet"
-COMPARE = "rag_shapes_compare_methods"
+FOUR_REGIONS = "Type regions as numbers, demo model"
+ANY_SAMPLER = "Draw regions for any sampler, demo model"
+REPAINT, PLANNER = "Repaint a region, demo model", "Plan regions from a sentence, demo model"
+LORA, CONTROLNET = "LoRA per region, demo model", "Regions with ControlNet, demo model"
+COMPARE = "Regional methods side by side, demo model"
 SEED, OTHER_SEED = 1, 2
 
 Changes = Mapping[tuple[str, str], Any]

@@ -100,12 +100,12 @@ tests/encoders.py; Krea 2's is twelve layers of `txtdim`, SD3.5's is padded to 4
 
 
 TEMPLATES = {
-    "rag_z_image_turbo_two_regions": ("Z-Image", "image_z_image_turbo"),
-    "rag_krea2_turbo_two_regions": ("Krea 2", "image_krea2_turbo_t2i"),
-    "rag_qwen_image_two_regions": ("Qwen-Image", "image_qwen_image"),
-    "rag_flux2_klein_two_regions": ("FLUX.2-Klein", "image_flux2_klein_text_to_image"),
-    "rag_anima_two_regions": ("Anima", "image_anima_base_v1"),
-    "rag_sdxl_rpg": ("SDXL", "sdxl_simple_example"),
+    "Draw regions with Z-Image Turbo": ("Z-Image", "image_z_image_turbo"),
+    "Draw regions with Krea 2 Turbo": ("Krea 2", "image_krea2_turbo_t2i"),
+    "Draw regions with Qwen-Image": ("Qwen-Image", "image_qwen_image"),
+    "Draw regions with FLUX.2 Klein": ("FLUX.2-Klein", "image_flux2_klein_text_to_image"),
+    "Draw regions with Anima": ("Anima", "image_anima_base_v1"),
+    "Draw regions with SDXL": ("SDXL", "sdxl_simple_example"),
 }
 """Of each template on other models' files than FLUX.1's: the family whose tiny network stands in for them, and the
 template of ComfyUI that it has files and settings from."""

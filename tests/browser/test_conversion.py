@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from live_comfyui import WORKFLOWS, loading
 
 from demo.page import ComfyPage
 from demo.workflow import BYPASSED, MUTED, Prompt, read, to_prompt
 
-WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"
 CONVERTED = """async ([id, mode]) => {
   const node = app.graph.getNodeById(id);
   node.mode = mode;
@@ -23,9 +21,9 @@ def bare(prompt: Prompt) -> dict[str, tuple]:
     return {key: (node["class_type"], node["inputs"]) for key, node in prompt.items()}
 
 
-@pytest.mark.parametrize("path", sorted(WORKFLOWS.glob("rag_shapes_*.json")), ids=lambda path: path.stem)
-def test_the_page_makes_the_same_prompt(comfy: ComfyPage, path: Path):
-    workflow = read(path)
+@pytest.mark.parametrize("name", loading("rag_demo_flux.safetensors"))
+def test_the_page_makes_the_same_prompt(comfy: ComfyPage, name: str):
+    workflow = read(WORKFLOWS / f"{name}.json")
     comfy.load(workflow)
     for node in (node for node in workflow["nodes"] if node["type"].startswith("RAG")):
         for mode in (0, MUTED, BYPASSED):

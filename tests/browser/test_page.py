@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -81,11 +82,11 @@ def test_every_template_is_offered_with_its_thumbnail_and_opens(comfy: ComfyPage
     pack = pack_folder(comfy.server.root)
     assert sorted(json.loads(comfy.server.get("/api/workflow_templates"))[pack]) == TEMPLATES
     for name in TEMPLATES:
-        assert comfy.server.get(f"/api/workflow_templates/{pack}/{name}.jpg")[:2] == b"\xff\xd8"
+        assert comfy.server.get(f"/api/workflow_templates/{pack}/{quote(name)}.jpg")[:2] == b"\xff\xd8"
     comfy.command("Comfy.BrowseTemplates")
     dialog = comfy.page.get_by_role("dialog")
     dialog.get_by_text(pack).first.click()
-    template = dialog.get_by_text("rag_shapes_region_canvas")
+    template = dialog.get_by_text("Draw a few regions, quick start")
     template.first.scroll_into_view_if_needed()
     dialog.locator("img").first.wait_for()
     comfy.settle(700)
@@ -95,6 +96,27 @@ def test_every_template_is_offered_with_its_thumbnail_and_opens(comfy: ComfyPage
     dialog.wait_for(state="hidden")
     comfy.paper().wait_for()
     assert comfy.run("() => app.graph.nodes.filter((one) => one.type === 'RAGRegionCanvas').length") == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("region", "Draw regions with Z-Image Turbo"),
+        ("regional", "Draw regions with Z-Image Turbo"),
+        ("flux region", "FLUX regions with ControlNet"),
+        ("LoRA per region", "FLUX LoRA per region, two characters"),
+        ("quick start", "Draw a few regions, quick start"),
+    ],
+)
+def test_a_template_is_found_by_what_people_type(comfy: ComfyPage, typed: str, found: str):
+    """Its title is its file's name, and that is all that the search has."""
+    comfy.command("Comfy.BrowseTemplates")
+    dialog = comfy.page.get_by_role("dialog")
+    dialog.get_by_text(pack_folder(comfy.server.root)).first.click()
+    dialog.get_by_placeholder("Search").first.fill(typed)
+    dialog.get_by_role("heading", name=found).first.wait_for()
+    comfy.page.keyboard.press("Escape")
+    dialog.wait_for(state="hidden")
 
 
 def test_templates_open_with_nodes_beside_one_another_and_inside_their_groups(comfy: ComfyPage):

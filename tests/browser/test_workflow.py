@@ -15,7 +15,7 @@ from demo.page import Box, ComfyPage
 from demo.workflow import read
 
 WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"
-QUICK_START = read(WORKFLOWS / "rag_shapes_region_canvas.json")
+QUICK_START = read(WORKFLOWS / "Draw a few regions, quick start.json")
 CANVAS = {"type": "RAGRegionCanvas", "size": [420, 700]}
 
 
@@ -229,7 +229,7 @@ def test_a_linked_layout_is_shown_and_edits_hold_until_it_changes(comfy: ComfyPa
 
 def test_a_plan_is_corrected_with_the_mouse_before_sampling(comfy: ComfyPage):
     """The template that links Plan to Regions to Region Canvas."""
-    comfy.load(read(WORKFLOWS / "rag_shapes_plan_and_edit.json"))
+    comfy.load(read(WORKFLOWS / "Plan regions and edit them, demo model.json"))
     (canvas,), (answer,) = of_type(comfy, "RAGRegionCanvas"), of_type(comfy, "PrimitiveStringMultiline")
     (sampler,) = of_type(comfy, "RAGHardBindingSampler")
     for name, value in {"steps": 4, "bind_steps": 1}.items():

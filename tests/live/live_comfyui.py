@@ -20,6 +20,13 @@ WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"
 CONTROLS = ("fixed", "increment", "decrement", "randomize")
 
 
+def loading(file: str) -> list[str]:
+    """The templates, by name, that load a model file."""
+    return sorted(
+        path.stem for path in WORKFLOWS.glob("*.json") if f'"{file}"' in path.read_text(encoding="utf-8")
+    )
+
+
 class Live:
     """The running server, with prompts for the demo model."""
 

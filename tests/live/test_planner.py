@@ -25,16 +25,16 @@ def planner(live: Live, name: str) -> Prompt:
     return prompt
 
 
-@pytest.mark.feature("workflow rag_flux_dev_planner_local", "as in the file")
+@pytest.mark.feature("workflow Plan FLUX regions with a local model", "as in the file")
 def test_generate_text_with_a_local_model(live: Live):
-    prompt = planner(live, "rag_flux_dev_planner_local")
+    prompt = planner(live, "Plan FLUX regions with a local model")
     replace(prompt, "CLIPLoader", "RAGTestLanguageModel", {"answer": ANSWER})
     assert_pictures(live, prompt)
 
 
-@pytest.mark.feature("workflow rag_flux_dev_planner_api", "as in the file")
+@pytest.mark.feature("workflow Plan FLUX regions with an API", "as in the file")
 def test_a_chat_node(live: Live):
-    prompt = planner(live, "rag_flux_dev_planner_api")
+    prompt = planner(live, "Plan FLUX regions with an API")
     replace(prompt, "OpenAIChatNode", "PrimitiveStringMultiline", {"value": ANSWER})
     assert_pictures(live, prompt)
 

@@ -101,8 +101,8 @@ def test_every_template_is_offered_with_its_thumbnail_and_opens(comfy: ComfyPage
 @pytest.mark.parametrize(
     ("typed", "found"),
     [
-        ("region", "Draw regions with Z-Image Turbo"),
-        ("regional", "Draw regions with Z-Image Turbo"),
+        ("region", "Draw regions (FLUX.1 dev)"),
+        ("regional", "Draw regions (FLUX.1 dev)"),
         ("flux region", "FLUX regions with ControlNet"),
         ("LoRA per region", "FLUX LoRA per region, two characters"),
         ("quick start", "Draw a few regions, quick start"),

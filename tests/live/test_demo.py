@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from live_comfyui import Live
+from live_comfyui import WORKFLOWS, Live
 from PIL import Image
 
 from demo.checker import cut, find
 from demo.run import PICTURES, Picture, make
+from demo.workflow import read
 
 
 def drawn(live: Live, picture: Picture) -> np.ndarray:
@@ -79,7 +81,11 @@ def test_the_layout_shows_four_regions(live: Live):
 def test_two_of_four_regions_have_a_lora(live: Live):
     """Stripes on their objects and on no other; on none without it."""
     picture = next(picture for picture in PICTURES if picture.name == "lora_of_two_regions")
-    without = replace(picture, changes={("ConditioningSetProperties", "hooks"): None})
+    nodes = read(WORKFLOWS / f"{picture.workflow}.json")["nodes"]
+    canvas = next(node for node in nodes if node["type"] == "RAGRegionCanvas")
+    drawing = json.loads(canvas["widgets_values"][-1])
+    bare = [{key: value for key, value in region.items() if key != "loras"} for region in drawing["regions"]]
+    without = replace(picture, changes={("RAGRegionCanvas", "regions"): json.dumps(bare)})
 
     def striped(picture: Picture) -> list[bool]:
         pixels = drawn(live, picture).astype(np.uint8)

@@ -20,13 +20,13 @@ DEMO, FLUX = loading("rag_demo_flux.safetensors"), loading("flux1-dev.safetensor
 OFFICIAL = sorted({*FLUX, *families.TEMPLATES})
 RUN = [name for name in FLUX if not name.startswith("Plan ")]  # those with a planner run in test_planner.py
 MODEL_LOADERS = {"UNETLoader", "DualCLIPLoader", "CLIPLoader", "VAELoader", "CheckpointLoaderSimple"}
-MODEL_LOADERS |= {"LoraLoaderModelOnly", "CreateHookLora", "ControlNetLoader"}
+MODEL_LOADERS |= {"LoraLoaderModelOnly", "RAGRegionLora", "ControlNetLoader"}
 MODEL_LOADERS |= {"StyleModelLoader", "CLIPVisionLoader"}
 DEMO_FILES = [
     ("UNETLoader", "unet_name"),
     ("VAELoader", "vae_name"),
     ("LoraLoaderModelOnly", "lora_name"),
-    ("CreateHookLora", "lora_name"),
+    ("RAGRegionLora", "lora_name"),
     ("ControlNetLoader", "control_net_name"),
 ]
 """Loaders and their inputs for which the demo model has a file."""
@@ -42,8 +42,8 @@ OF_THE_TEMPLATE = ("CLIPTextEncode", "MarkdownNote", "RandomNoise", "SaveImage")
 
 def test_the_workflows_are_there():
     assert {"Draw a few regions, quick start", "LoRA per region, demo model"} <= set(DEMO)
-    assert "FLUX LoRA per region, two characters" in FLUX
-    assert len(DEMO) == 10 and len(FLUX) == 13
+    assert {"Draw regions (FLUX.1 dev)", "FLUX LoRA per region, two characters"} <= set(FLUX)
+    assert len(DEMO) == 10 and len(FLUX) == 14
     assert {path.stem for path in FILES} == {*DEMO, *OFFICIAL}
 
 
@@ -51,6 +51,21 @@ def test_the_quick_start_is_first_by_the_alphabet():
     """In the order of bytes and in the page's; the page itself shows them as the file system lists them."""
     names = [path.stem for path in FILES]
     assert min(names) == min(names, key=str.casefold) == "Draw a few regions, quick start"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_canvas_sets_the_pictures_size(path):
+    """Nothing that makes a latent has a size of its own, but where the first picture is there to be drawn on."""
+    workflow = read(path)
+    nodes = {node["id"]: node for node in workflow["nodes"]}
+    origins = {link[0]: (nodes[link[1]]["type"], link[2]) for link in workflow["links"]}
+    if not widgets(workflow, "RAGRegionCanvas") or path.stem == "Regions with ControlNet, demo model":
+        return
+    for node in nodes.values():
+        sized = {slot["name"]: origins.get(slot["link"]) for slot in node.get("inputs") or []}
+        if node["type"].startswith("Empty") or node["type"] in ("Flux2Scheduler", "RAGRegionsToMask"):
+            given = sized.get("width"), sized.get("height")
+            assert given == (("RAGRegionCanvas", 2), ("RAGRegionCanvas", 3)), node["type"]
 
 
 def test_there_is_one_folder_of_templates():
@@ -117,7 +132,7 @@ def test_two_characters_wear_a_lora_each(live: Live):
     prompt = to_prompt(read(WORKFLOWS / "FLUX LoRA per region, two characters.json"), live.server.object_info)
     on_demo_model(live, prompt)
     override(prompt, {("RAGHardBindingSampler", "seed"): 2})
-    next(n for n in prompt.values() if n["class_type"] == "CreateHookLora")["inputs"]["strength_model"] = 0.5
+    next(n for n in prompt.values() if n["class_type"] == "RAGRegionLora")["inputs"]["strength"] = 0.5
     before = live.server.log(ALL_LINES)
     assert_pictures(live, prompt)
     report = live.server.log(ALL_LINES)[len(before) :]

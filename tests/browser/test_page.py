@@ -119,6 +119,15 @@ def test_a_template_is_found_by_what_people_type(comfy: ComfyPage, typed: str, f
     dialog.wait_for(state="hidden")
 
 
+def test_a_link_to_a_template_of_01_opens_it(comfy: ComfyPage):
+    place = f"http://127.0.0.1:{comfy.server.port}/"
+    comfy.page.goto(f"{place}?template=rag_flux_dev_two_regions&source={pack_folder(comfy.server.root)}")
+    comfy.wait_until_ready()
+    comfy.page.wait_for_function("() => app.graph.nodes.some((one) => one.type === 'RAGRegionBox')")
+    comfy.page.goto(place)
+    comfy.wait_until_ready()
+
+
 def test_templates_open_with_nodes_beside_one_another_and_inside_their_groups(comfy: ComfyPage):
     """As large as the page draws them."""
     for name in TEMPLATES:

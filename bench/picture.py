@@ -1,65 +1,201 @@
-"""The picture at the top of the README: layout, plain prompt, bound and refined, repainted.
+"""The pictures that argue: nine regions without and with the pack, one of them repainted, two of them with a LoRA.
 
-    python3 dev.py bench picture
+    python3 dev.py bench picture [--out DIR]
 
-Writes docs/four_regions.png: the template "Type regions as numbers, demo model", one seed, then its last region made
-anew by Repaint.
+Writes docs/nine_regions.png, docs/repaint.png and docs/region_lora.png. Nothing is chosen by its looks: the layout is the
+first of nine regions in bench/layouts.py, the seeds are the two of `dev.py bench layout`, whose steps, sampler and settings
+all pictures have. What a caption counts, bench/judge.py and demo/checker.py found in the picture below it.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
 
 from bench.demo import STEPS, Demo, warn_once
-from bench.layouts import Layout
-from bench.methods import BIND_STEPS
+from bench.judge import judge
+from bench.layout import SEEDS
+from bench.layouts import Layout, layouts
+from bench.methods import BIND_STEPS, DELTA, area, plain
+from bench.stripes import asked
+from bench.stripes import regions as wearing
+from demo.checker import cut, find
 from demo.comfy_setup import pack
 
-TARGET = Path(__file__).resolve().parent.parent / "docs" / "four_regions.png"
-SIZE, SEED, GAP = 256, 1, 12
-RATIO = "1,1,1; 1,1,1"
-CELLS = tuple((x, y, 0.5, 0.5) for y in (0.0, 0.5) for x in (0.0, 0.5))
-OBJECTS = (("red", "circle"), ("blue", "square"), ("green", "triangle"), ("purple", "star"))
-FIRST = Layout(0, "grid", SIZE, SIZE, "white", CELLS, OBJECTS)
-ANEW = replace(FIRST, objects=(*OBJECTS[:-1], ("orange", "heart")))
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+LAYOUT = next(layout for layout in layouts() if len(layout.cells) == 9)
+REPAINTED, BECOMES = 4, ("blue", "square")
+"""The cell in the middle, from 0, and what it shows then."""
+GAP, HEAD = 24, 76
+INK, PALE, LINE, FILL = (31, 35, 40), (101, 109, 118), (208, 215, 222), (246, 248, 250)
+RIGHT, WRONG, BLUE = (26, 127, 55), (207, 34, 46), (9, 105, 218)
 
 
-def panels(demo: Demo) -> list[np.ndarray]:
-    """The four pictures, [H, W, 3] uint8."""
-    empty, split = demo.encode(""), pack("nodes.regions").RAGSplitRatioLayout
-    cells, new_cells = (
-        split.execute(RATIO, " BREAK\n".join(layout.region_texts()), demo.clip)[0] for layout in (FIRST, ANEW)
-    )
-    base, layout = demo.encode(FIRST.text()), pack("nodes.layout")
-    drawn = layout.RAGLayoutPreview.execute(cells, SIZE, SIZE)[0][0]
-    bound = pack("nodes.sampler").RAGHardBindingSampler.execute(
-        demo.model, SEED, STEPS, 1.0, "euler", "simple", base, empty, demo.empty(SIZE, SIZE), 1.0, BIND_STEPS, True,
-        1.0, "published", True, binding_regions=cells, refinement_regions=cells,
-    )[0]  # fmt: skip
-    mask = layout.RAGRegionsToMask.execute(cells, len(CELLS), SIZE, SIZE)[0]
-    repainted = pack("nodes.repaint").RAGRepaint.execute(
-        demo.model, bound, mask, demo.encode(ANEW.text()), empty, 1.0, SEED + 1, STEPS, 1.0, "euler", "simple",
-        BIND_STEPS, 0, True, conditioning=demo.encode(ANEW.region_texts()[-1]), refinement_regions=new_cells,
-    )[0]  # fmt: skip
-    plain = demo.sample(demo.model, base, SEED, SIZE, SIZE)
-    layout_picture = (drawn.clamp(0, 1) * 255).round().byte().numpy()
-    return [layout_picture, *(demo.decode(latent) for latent in (plain, bound, repainted))]
+@dataclass(frozen=True)
+class Panel:
+    """A picture [H, W, 3] uint8 with what stands above it; marks: of each cell, whether it is right."""
+
+    picture: np.ndarray
+    title: str
+    note: str = ""
+    marks: Sequence[bool] = ()
+    color: tuple[int, int, int] = PALE
 
 
-def main() -> None:
-    argparse.ArgumentParser(prog="dev.py bench picture", description=__doc__.split("\n")[0]).parse_args()
+class Painter(Demo):
+    """The layout's pictures, as latents."""
+
+    def __init__(self, layout: Layout = LAYOUT, steps: int = STEPS) -> None:
+        super().__init__()
+        self.layout, self.steps, self.bind_steps = layout, steps, min(BIND_STEPS, steps - 1)
+        self.size = layout.width, layout.height
+
+    def without(self, method) -> dict:
+        """By a method of bench/methods.py."""
+        return self.sample(*method(self, self.layout), SEEDS[0], *self.size, self.steps)
+
+    def bound(self, wearers: tuple[int, ...] = ()) -> dict:
+        """With regions, those numbers of which wear the LoRA."""
+        regions = wearing(self, self.layout, wearers)
+        return pack("nodes.sampler").RAGHardBindingSampler.execute(
+            self.model, SEEDS[0], self.steps, 1.0, "euler", "simple", self.encode(self.layout.text()), self.encode(""),
+            self.empty(*self.size), 1.0, self.bind_steps, True, DELTA, "published", True, binding_regions=regions,
+            refinement_regions=regions,
+        )[0]  # fmt: skip
+
+    def repainted(self, prior: dict) -> tuple[dict, Tensor]:
+        """One region made anew, and its mask [1, H, W]."""
+        objects = list(self.layout.objects)
+        objects[REPAINTED] = BECOMES
+        after = replace(self.layout, objects=tuple(objects))
+        regions = self.regions(after.cells, after.region_texts())
+        mask = pack("nodes.layout").RAGRegionsToMask.execute(regions, REPAINTED + 1, *self.size)[0]
+        return pack("nodes.repaint").RAGRepaint.execute(
+            self.model, prior, mask, self.encode(after.text()), self.encode(""), DELTA, SEEDS[1], self.steps, 1.0,
+            "euler", "simple", self.bind_steps, 0, True, conditioning=self.encode(after.region_texts()[REPAINTED]),
+            refinement_regions=regions,
+        )[0], mask  # fmt: skip
+
+
+def figures(painter: Painter) -> dict[str, list[Panel]]:
+    """File name -> its panels."""
+    layout, bound = painter.layout, painter.bound()
+    before, wearers = painter.decode(bound), asked(layout)
+    striped = painter.decode(painter.bound(wearers))
+    repainted, mask = painter.repainted(bound)
+    return {
+        "nine_regions.png": [
+            Panel(drawn(layout), "layout", f"{len(layout.cells)} regions, a prompt each"),
+            judged("one plain prompt", painter.decode(painter.without(plain)), layout),
+            judged("area conditioning", painter.decode(painter.without(area)), layout),
+            judged("regions", before, layout),
+        ],
+        "repaint.png": [
+            Panel(before, "before", f"{len(layout.cells)} regions"),
+            Panel(painter.decode(repainted), "one region repainted", f"now “{' '.join(BECOMES)}”"),
+            difference(bound["samples"], repainted["samples"], mask),
+        ],
+        "region_lora.png": [
+            Panel(drawn(layout, wearers), "layout", f"{len(wearers)} regions wear a LoRA for stripes"),
+            Panel(before, "without it", counted(before, layout, wearers)),
+            Panel(striped, "with it", counted(striped, layout, wearers)),
+        ],
+    }
+
+
+def judged(title: str, picture: np.ndarray, layout: Layout) -> Panel:
+    marks = judge(picture, layout).both
+    color = RIGHT if all(marks) else WRONG
+    return Panel(picture, title, f"{sum(marks)} of {len(marks)} right", marks, color)
+
+
+def counted(picture: np.ndarray, layout: Layout, wearers: tuple[int, ...]) -> str:
+    """How many objects are striped, of those that wear the LoRA and of the others."""
+    found = [find(cut(picture, cell)) for cell in layout.cells]
+    striped = {number for number, one in enumerate(found) if one is not None and one.striped}
+    others = len(layout.cells) - len(wearers)
+    return f"striped: {len(striped & {*wearers})} of {len(wearers)}, others {len(striped - {*wearers})} of {others}"
+
+
+def difference(before: Tensor, after: Tensor, mask: Tensor) -> Panel:
+    """What Repaint has changed in the latents [1, C, h, w]: white is nothing at all. mask: [1, H, W]."""
+    apart = (after - before).abs().amax(1)[0]
+    scale = mask.shape[-1] // apart.shape[-1]
+    inside = mask[0, ::scale, ::scale] > 0.5
+    shade = (apart / apart.max()).sqrt().numpy()[..., None]
+    tones = (255 + shade * (np.array(BLUE) - 255)).round().astype(np.uint8)
+    picture = tones.repeat(scale, 0).repeat(scale, 1)
+    largest = apart[~inside].max().item()
+    return Panel(picture, "difference of the latents", f"largest outside the region: {largest:g}")
+
+
+def drawn(layout: Layout, wearers: tuple[int, ...] = ()) -> np.ndarray:
+    """The layout's cells with the names of their objects, and which of them wear the LoRA."""
+    width, height = layout.width, layout.height
+    page = Image.new("RGB", (width, height), "white")
+    pen = ImageDraw.Draw(page)
+    for number, ((x, y, w, h), names) in enumerate(zip(layout.cells, layout.objects, strict=True)):
+        left, top, right, bottom = x * width, y * height, (x + w) * width, (y + h) * height
+        line, fill = (BLUE, (221, 244, 255)) if number in wearers else (LINE, FILL)
+        pen.rounded_rectangle((left + 5, top + 5, right - 6, bottom - 6), 8, fill, line, 2)
+        text = "\n".join([*names, *(["+ LoRA"] if number in wearers else [])])
+        middle = (left + right) / 2, (top + bottom) / 2
+        pen.multiline_text(middle, text, INK, font(26), "mm", spacing=5, align="center")
+    return np.asarray(page)
+
+
+def font(size: int) -> ImageFont.FreeTypeFont:
+    """Pillow's own, the same on every machine."""
+    return ImageFont.load_default(size)
+
+
+def mark(right: bool) -> Image.Image:
+    """A tick or a cross in a disc, RGBA, drawn large and shrunk for smooth edges."""
+    side = 26
+    big = Image.new("RGBA", (4 * side, 4 * side))
+    pen = ImageDraw.Draw(big)
+    pen.ellipse((0, 0, 4 * side - 1, 4 * side - 1), RIGHT if right else WRONG)
+    lines = [[(28, 54), (46, 72), (78, 36)]] if right else [[(34, 34), (70, 70)], [(70, 34), (34, 70)]]
+    for line in lines:
+        pen.line(line, "white", 12, "curve")
+    return big.resize((side, side), Image.Resampling.LANCZOS)
+
+
+def page(panels: Sequence[Panel], layout: Layout) -> Image.Image:
+    """The panels side by side under their titles and notes."""
+    height, width = panels[0].picture.shape[:2]
+    sheet = Image.new("RGB", (len(panels) * (width + GAP) - GAP, HEAD + height), "white")
+    pen = ImageDraw.Draw(sheet)
+    for number, panel in enumerate(panels):
+        left = number * (width + GAP)
+        pen.text((left + 2, 0), panel.title, INK, font(31))
+        pen.text((left + 2, 39), panel.note, panel.color, font(25))
+        sheet.paste(Image.fromarray(panel.picture), (left, HEAD))
+        pen.rectangle((left, HEAD, left + width - 1, HEAD + height - 1), outline=LINE, width=2)
+        for (x, y, w, h), right in zip(layout.cells, panel.marks, strict=False):
+            sign = mark(right)
+            corner = left + (x + w) * width - sign.width - 7, HEAD + (y + h) * height - sign.height - 7
+            sheet.paste(sign, tuple(map(round, corner)), sign)
+    return sheet
+
+
+def main(arguments: Sequence[str] | None = None, painter: Painter | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="dev.py bench picture", description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, default=DOCS, help="folder for the pictures (default: docs)")
+    out = parser.parse_args(arguments).out
     warn_once()
-    gap = np.full((SIZE, GAP, 3), 255, np.uint8)
-    row: list[np.ndarray] = []
-    for panel in panels(Demo()):
-        row += [gap, panel]
-    Image.fromarray(np.concatenate(row[1:], axis=1)).save(TARGET, optimize=True)
-    print(f"wrote docs/{TARGET.name}")
+    painter = painter or Painter()
+    out.mkdir(parents=True, exist_ok=True)
+    for name, panels in figures(painter).items():
+        sheet = page(panels, painter.layout).quantize(dither=Image.Dither.NONE)
+        sheet.save(out / name, optimize=True)
+        print(f"wrote {out / name}: {'; '.join(f'{one.title}: {one.note}' for one in panels if one.note)}")
 
 
 if __name__ == "__main__":

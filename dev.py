@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""One command for developers: python3 dev.py {setup,demo,test,serve,screenshots,bench}.
+"""One command for developers: python3 dev.py {setup,demo,gallery,test,serve,screenshots,bench}.
 
 Standard library only, Python 3.10 or newer, on Linux, macOS and Windows. On a fresh machine every command
 first sets up what it needs: a ComfyUI with this pack linked into custom_nodes/, and a Python environment
@@ -122,8 +122,8 @@ def users_comfyui() -> Path | None:
         root = Path(given).expanduser().resolve()
         if not is_comfyui(root):
             raise SetupError(
-                f"COMFYUI_PATH is {root}, where there is no main.py beside comfy/: "
-                "set it to the ComfyUI folder that holds main.py, or unset it."
+                f"COMFYUI_PATH or --comfyui is {root}, where there is no main.py beside comfy/: "
+                "set it to the ComfyUI folder that holds main.py, or leave it out."
             )
         return root
     root = HERE.parent.parent
@@ -382,6 +382,13 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("setup", help="make .venv/ and .comfyui/, or find yours")
     demo = commands.add_parser("demo", help="run the demo workflows in a real ComfyUI and write the pictures")
     demo.add_argument("--out", default="output", metavar="DIR", help="where they go (default: output)")
+    gallery = commands.add_parser(
+        "gallery",
+        help="the published examples and the templates on your models, plain against regions",
+        epilog="further arguments: --only NAME ..., --use FILE=YOURS ..., --demo; see demo/gallery.py",
+    )
+    gallery.add_argument("--comfyui", metavar="PATH", help="the ComfyUI that has the models")
+    gallery.add_argument("--out", metavar="DIR", help="where pictures go (default: output/gallery)")
     tests = commands.add_parser("test", help="run the tests; further arguments go to pytest")
     tests.add_argument("--long", action="store_true", help="run the long tests too")
     tests.add_argument("--comfyui", choices=list(ARCHIVES), help="test against this ComfyUI")
@@ -401,7 +408,7 @@ def main() -> None:
     if sys.version_info < (3, 10):  # noqa: UP036 - whoever starts it with an older one should read why
         raise SetupError(f"This is Python {sys.version.split()[0]}; dev.py needs 3.10 or newer.")
     arguments, rest = parser().parse_known_args()
-    if rest and arguments.command not in ("test", "bench", "screenshots"):
+    if rest and arguments.command not in ("test", "bench", "screenshots", "gallery"):
         parser().error(f"unknown arguments: {' '.join(rest)}")
     if arguments.command in ("test", "bench", "screenshots") and not has_tests():
         raise SetupError(
@@ -412,6 +419,11 @@ def main() -> None:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
     if arguments.command == "demo":
         run(setup(), "-m", "demo.run", "--out", os.path.abspath(arguments.out))
+    elif arguments.command == "gallery":
+        if arguments.comfyui:
+            os.environ["COMFYUI_PATH"] = arguments.comfyui
+        out = ["--out", os.path.abspath(arguments.out)] if arguments.out else []
+        run(setup(), "-m", "demo.gallery", *out, *rest)
     elif arguments.command == "test":
         test(arguments, rest)
     elif arguments.command == "serve":

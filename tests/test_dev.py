@@ -222,6 +222,22 @@ def test_an_environment_beside_comfyui_goes_before_the_current_one(tmp_path: Pat
     assert dev.users_python(root) == python
 
 
+def test_the_gallery_runs_on_the_comfyui_that_is_named(checkout: Path, monkeypatch, tmp_path: Path):
+    root = make_comfyui(tmp_path / "mine")
+    ran: list[tuple[Path, tuple[str, ...]]] = []
+    monkeypatch.setattr(dev, "users_python", lambda root: Path(sys.executable))
+    monkeypatch.setattr(dev, "run", lambda comfy, *arguments: ran.append((comfy.root, arguments)))
+    monkeypatch.setenv("COMFYUI_PATH", "")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["dev.py", "gallery", "--comfyui", "mine", "--only", "four_trees"])
+    monkeypatch.setattr(sys.stdout, "reconfigure", lambda **_: None, raising=False)
+    dev.main()
+    assert ran == [(root, ("-m", "demo.gallery", "--only", "four_trees"))]
+    sys.argv[4:] = ["--out", "here"]
+    dev.main()
+    assert ran[1] == (root, ("-m", "demo.gallery", "--out", str(tmp_path / "here")))
+
+
 def dev_py(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, dev.__file__, *arguments], capture_output=True, text=True)
 

@@ -107,7 +107,7 @@ def test_a_polygon_is_told_of_another_size_once():
     """By what the layout was drawn for, and not as a mask, too."""
     regions = run(drawing(TRIANGLE), size=(512, 256))[0]
     picture = Picture.of_pixels(256, 256)
-    (message,) = on_tokens("Hard Binding", regions, bound_tokens(regions, picture), picture)
+    (message,) = on_tokens(regions, bound_tokens(regions, picture), picture)
     assert "drawn for 512 × 256 and this picture is 256 × 256" in message
 
 

@@ -94,18 +94,17 @@ def test_a_warning_is_shown_at_the_node_that_made_the_region(model, texts, page,
     regions = node(RAGRegionStrength, "6", canvas(texts, "a fox", ""), 1, 1.0)
     run(bind(model, regions, steps=4))
     assert page.shown == {
-        CANVAS: f"Hard Binding: {EMPTY.format(2, 2)}",
+        CANVAS: EMPTY.format(2, 2),
         BINDING: "Hard Binding binds 4 of 8 steps, more than a quarter: regions may look pasted in; bind_steps 2 is "
         "usually enough",
     }
     assert page.pages == {"tab"}
 
 
-def test_several_are_shown_one_a_line(model, texts, page, run):
-    run(refine(model, canvas(texts, "", "")))
-    assert page.shown[CANVAS] == "\n".join(
-        f"Soft Refinement Attention: {EMPTY.format(number, 2)}" for number in (1, 2)
-    )
+def test_several_are_shown_one_a_line_and_once_for_two_methods(model, texts, page, run):
+    regions = canvas(texts, "", "")
+    run(refine(bind(model, regions), regions))
+    assert page.shown[CANVAS] == "\n".join(EMPTY.format(number, 2) for number in (1, 2))
 
 
 def test_regions_of_two_nodes_have_their_own(model, texts, page, run):

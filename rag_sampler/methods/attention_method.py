@@ -111,7 +111,7 @@ class AttentionMethod(Spec):
         """A region whose text has a time range is there in that alone."""
         tokens, picture = self.rasterised(setting.picture)
         told = [
-            *advice.on_tokens(self.node, self.regions, tokens, picture),
+            *advice.on_tokens(self.regions, tokens, picture),
             *self.on_layout(tokens, picture),
         ]
         guided = []
@@ -145,7 +145,7 @@ class AttentionMethod(Spec):
             yield window, [_live(region.conditioning, start, end) for region in self.regions]
 
     def advice(self, schedule: Schedule, patches: dict[str, list]) -> Iterator[str]:
-        yield from advice.on_prompts(self.node, self.regions)
+        yield from advice.on_prompts(self.regions)
         if schedule.from_picture and self.changes_anything:
             yield (
                 f"this run starts from a picture, and {self.node} spreads the whole layout over it. That is right for all "

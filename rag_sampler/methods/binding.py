@@ -110,7 +110,7 @@ class Binding(Spec):
                 f"{self.node} binds regions whole; the strength of region {', '.join(weak)} counts in attention "
                 f"methods alone"
             )
-        yield from advice.on_prompts(self.node, self.regions)
+        yield from advice.on_prompts(self.regions)
         if self.steps > 0 and any(_shows_a_picture(patch) for each in patches.values() for patch in each):
             yield (
                 f"a node that patches the MODEL with a picture (a ControlNet of Z-Image, Qwen-Image or Anima by "
@@ -130,7 +130,7 @@ class Binding(Spec):
         features = self.features and network is not None and network.binds_states
         told = [
             *self._on_steps(setting.schedule.steps, network),
-            *advice.on_tokens(self.node, self.regions, boxes, setting.picture),
+            *advice.on_tokens(self.regions, boxes, setting.picture),
         ]
         if self.features and not features:
             cause = "no adapter" if network is None else "no place for them"

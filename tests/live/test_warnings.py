@@ -24,7 +24,7 @@ def canvas(live: Live, prompt: str) -> Prompt:
 
 def test_an_empty_prompt_is_told_at_the_canvas_until_it_has_words(live: Live):
     live.sampled(canvas(live, ""))
-    assert live.server.told == {"5:3": "Hard Binding: the prompt of region 2 of 2 is empty", "bound": ""}
+    assert live.server.told == {"5:3": "the prompt of region 2 of 2 is empty", "bound": ""}
     live.sampled(canvas(live, "a bear"))
     assert live.server.told == {"5:3": "", "bound": ""}
 

@@ -11,7 +11,6 @@ const PREVIEW = 0.1;
 export class Backdrop {
   #live = null;
 
-  /** @param {import("./widget.js").Canvas} canvas */
   constructor(canvas) {
     this.canvas = canvas;
   }
@@ -38,7 +37,6 @@ export class Backdrop {
     if (before) setTimeout(() => URL.revokeObjectURL(before), 1000); // it is shown until the next one is there
   }
 
-  /** The run is over. */
   end() {
     if (!this.#live) return;
     URL.revokeObjectURL(this.#live);

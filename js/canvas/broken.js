@@ -1,33 +1,26 @@
 /** What stands in the editor's place for a text that is no drawing: why, and the text, to be put right. */
 
-import { h } from "./dom.js";
+import { button, h } from "./dom.js";
 import { say } from "./texts.js";
 
 export class Broken {
-  /** @param {import("./editor.js").Editor} editor */
   constructor(editor) {
     this.editor = editor;
-    this.reason = h("div", { class: "rag-reason", role: "alert" });
-    this.raw = h("textarea", { class: "rag-raw", "data-capture-wheel": "true", spellcheck: "false" });
     const { model } = editor;
-    this.raw.addEventListener("input", () => {
+    const mend = () => {
       model.load(this.raw.value);
       if (model.error) editor.render();
       else editor.commit();
-    });
-    this.raw.addEventListener("change", () => editor.host.changed());
+    };
     const anew = () => {
       model.replace([]);
       editor.commit();
     };
-    this.root = h(
-      "div",
-      { class: "rag-broken", hidden: true },
-      h("strong", {}, say("error.title")),
-      this.reason,
-      this.raw,
-      h("button", { type: "button", onclick: anew }, say("error.anew")),
-    );
+    this.reason = h(".rag-reason", { role: "alert" });
+    const done = () => editor.host.changed();
+    this.raw = h("textarea.rag-raw", { spellcheck: "false", oninput: mend, onchange: done });
+    const title = h("strong", say("error.title"));
+    this.root = h(".rag-broken", { hidden: true }, title, this.reason, this.raw, button("error.anew", anew));
   }
 
   /** @returns {boolean} Whether the text is no drawing. */

@@ -7,7 +7,6 @@ let last = [];
 
 export const copiedRegions = () => last;
 
-/** @param {import("./editor.js").Editor} editor */
 export function listenToClipboard(editor) {
   const { root } = editor;
   for (const name of ["copy", "cut", "paste"])

@@ -2,11 +2,12 @@
 
 import { Broken } from "./broken.js";
 import { listenToClipboard } from "./clipboard.js";
-import { h } from "./dom.js";
+import { h, keepsWheel } from "./dom.js";
 import { Field } from "./field.js";
 import { newBox } from "./geometry.js";
 import { bounds, carried } from "./group.js";
 import { listenToKeys } from "./keys.js";
+import { Loras } from "./loras.js";
 import { openMenu, regionItems } from "./menu.js";
 import { Model } from "./model.js";
 import { listenToPointer } from "./pointer.js";
@@ -18,27 +19,6 @@ import { Toolbar } from "./toolbar.js";
 import { Trace } from "./trace.js";
 import { numbersOf } from "./value.js";
 
-/**
- * What the editor asks of the page it lives in.
- * @typedef {object} Host
- * @property {() => void} changed One action is done: a step of undo.
- * @property {() => void} undoing The keys of undo or redo were pressed here.
- * @property {() => void} undo
- * @property {() => void} redo
- * @property {() => void} toggleBackground
- * @property {() => void} toggleFull Show the editor as large as the window, or in its node again.
- * @property {() => void} help Open the node's page of help.
- * @property {(number: number) => void} makeMask Put a node behind this one that makes a mask of a region.
- * @property {() => Promise<string[]>} loras The files that are installed.
- * @property {(kept?: Object<string, string>) => Promise<Object<string, string>>} layouts Those kept by name; keeps others.
- * @property {(size: import("./geometry.js").Size) => void} resize Set the picture's size.
- * @property {() => void} selected
- * @property {(view: View) => void} viewed
- *
- * How the drawing is shown, kept in the node: height of the list in pixels, opacity of the boxes, guides at the thirds.
- * @typedef {{strip?: number, opacity?: number, guides?: boolean}} View
- */
-
 export class Editor {
   /** @type {string[]} Ids of the regions that are selected; details are those of the last one. */
   chosen = [];
@@ -48,9 +28,7 @@ export class Editor {
   /** What the page has to say besides, in words; and what an empty paper says. */
   note = "";
   hint = "";
-  /** @type {View} */
   view = {};
-  /** Whether it is shown as large as the window. */
   full = false;
 
   /** What the last run said of the linked layout. */
@@ -58,28 +36,27 @@ export class Editor {
   /** What the keys move: where the regions were, and the box around them now. */
   #nudged = null;
 
-  /** @param {Host} host */
   constructor(host) {
     addStyle();
     this.host = host;
     this.model = new Model();
+    this.loras = new Loras(this);
     this.stage = new Stage();
     this.trace = new Trace(this);
     this.toolbar = new Toolbar(this);
     this.strip = new Strip(this);
     this.broken = new Broken(this);
     this.field = new Field(this);
-    this.status = h("div", { class: "rag-status", "data-capture-wheel": "true" });
-    this.speaker = h("div", { class: "rag-speaker", role: "status", "aria-live": "polite" });
+    this.status = keepsWheel(h(".rag-status"));
+    this.speaker = h(".rag-speaker", { role: "status", "aria-live": "polite" });
     this.parts = [this.toolbar.root, this.stage.root, this.strip.splitter, this.strip.root, this.status];
-    this.root = h("div", { class: "rag-canvas" }, this.broken.root, ...this.parts, this.speaker);
+    this.root = h(".rag-canvas", this.broken.root, ...this.parts, this.speaker);
     listenToPointer(this);
     listenToKeys(this);
     listenToClipboard(this);
     this.render();
   }
 
-  /** The value of the widget. */
   get text() {
     return this.model.text;
   }
@@ -113,12 +90,6 @@ export class Editor {
     this.stage.setZoom(zoom);
   }
 
-  setSize(size) {
-    if (size.width === this.size.width && size.height === this.size.height) return;
-    this.size = size;
-    this.render();
-  }
-
   /** @param {View} view What is not said is as it is for a new node. */
   setView(view) {
     this.view = view;
@@ -127,7 +98,7 @@ export class Editor {
     else style.removeProperty("--rag-strip");
     style.setProperty("--rag-opacity", view.opacity ?? 1);
     classList.toggle("rag-thirds", Boolean(view.guides));
-    this.toolbar.showView(view);
+    this.toolbar.panels.view.show(view);
   }
 
   changeView(changes) {
@@ -136,14 +107,14 @@ export class Editor {
   }
 
   render() {
-    const { model, size } = this;
+    const { model } = this;
     this.chosen = this.chosen.filter((id) => model.find(id));
     if (!this.chosen.includes(this.raised)) this.raised = null;
     const broken = this.broken.render();
     for (const part of this.parts) part.hidden = broken;
     this.stage.empty.textContent = this.hint || say("empty");
-    this.stage.render(model.regions, this.chosen, this.raised, size);
-    this.strip.render(model.regions, this.chosen, size);
+    this.stage.render(this);
+    this.strip.render(this);
     this.toolbar.render(this.chosenRegions, numbersOf(model.regions).get(this.selected));
     this.#showStatus();
   }
@@ -156,7 +127,6 @@ export class Editor {
 
   // --- selection ---
 
-  /** @param {string | string[] | null} ids */
   select(ids, raised = null) {
     const chosen = [ids ?? []].flat();
     if (raised === this.raised && chosen.join() === this.chosen.join()) return;
@@ -189,7 +159,7 @@ export class Editor {
   }
 
   /**
-   * @param {import("./value.js").Region[]} regions Of the clipboard, or of another layout.
+   * @param {Region[]} regions Of the clipboard, or of another layout.
    * @param {boolean} anew In the place of all that are not locked.
    */
   insert(regions, anew = false) {
@@ -207,7 +177,6 @@ export class Editor {
     this.placeAll(new Map([[id, box]]));
   }
 
-  /** @param {Map<string, import("./value.js").Box>} boxes */
   placeAll(boxes) {
     const differs = (region, box) => ["x", "y", "w", "h"].some((key) => Math.abs(region[key] - box[key]) >= 1e-7);
     const moved = [...boxes].filter(([id, box]) => this.model.find(id) && differs(this.model.find(id), box));
@@ -218,14 +187,14 @@ export class Editor {
     if (moved.length === 1) this.announce("say.placed", { number: this.number(id), ...inPercent(box) });
   }
 
-  /** Change what regions say about themselves: hidden, locked, colour. */
+  /** Change what regions say about themselves: hidden, locked, colour, strength. */
   change(ids, changes) {
     this.finish();
-    for (const id of [ids].flat()) this.model.set(id, changes);
+    for (const region of [ids].flat().flatMap((id) => this.model.find(id) ?? []))
+      this.model.set(region.id, typeof changes === "function" ? changes(region) : changes);
     this.commit();
   }
 
-  /** Remove what is selected and not locked. */
   remove() {
     this.finish();
     const going = this.free;
@@ -274,21 +243,19 @@ export class Editor {
     return true;
   }
 
-  /** Show a linked layout in place of the drawing. */
   adopt(text) {
     this.text = text;
     this.commit();
     this.announce("say.linked", { count: this.model.regions.length });
   }
 
-  /** The menu of what is selected, or of the empty paper. */
   openMenu(x, y) {
     openMenu(regionItems(this), x, y, () => this.stage.focus(this.selected));
   }
 
   // --- nudging with the keys: one step of undo from the first key to its release ---
 
-  /** @param {(box: import("./value.js").Box) => import("./value.js").Box} by What happens to the box around all. */
+  /** @param {(box: Box) => Box} by What happens to the box around all. */
   nudge(by) {
     const from = this.#nudged?.from ?? this.free;
     if (!from.length) return;
@@ -317,7 +284,7 @@ export class Editor {
   /** The prompt as it is typed: saved at once, one step of undo when the field is left. */
   typePrompt(id, prompt) {
     this.model.set(id, { prompt });
-    this.stage.render(this.model.regions, this.chosen, this.raised, this.size);
+    this.stage.render(this);
     this.strip.list.showPrompt(id, prompt);
     this.#showStatus();
   }

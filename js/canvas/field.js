@@ -1,12 +1,10 @@
 /** Typing on the paper: a region's prompt, or its name, in a field on top of it. */
 
-import { h, place } from "./dom.js";
-import { say } from "./texts.js";
+import { asking, h, place } from "./dom.js";
 
 export class Field {
   #open = null;
 
-  /** @param {import("./editor.js").Editor} editor */
   constructor(editor) {
     this.editor = editor;
   }
@@ -18,13 +16,8 @@ export class Field {
     this.close();
     const region = editor.model.find(id);
     const before = region[key] ?? "";
-    const words = say(key === "name" ? "region.name" : "prompt");
-    const label = { placeholder: words, "aria-label": words };
-    const field = h(key === "name" ? "input" : "textarea", {
-      class: `rag-${key}`,
-      "data-capture-wheel": "true",
-      ...label,
-    });
+    const field =
+      key === "name" ? h("input.rag-name", asking("region.name")) : h("textarea.rag-prompt", asking("prompt"));
     field.value = before;
     place(field, region);
     field.addEventListener("input", () => {

@@ -5,10 +5,9 @@ import { h } from "./dom.js";
 export class Full {
   #place = document.createComment("the editor is shown as large as the window");
 
-  /** @param {import("./editor.js").Editor} editor */
   constructor(editor) {
     this.editor = editor;
-    this.root = h("div", { class: "rag-full" }); // not named a dialog: newer pages undo nothing while one is open
+    this.root = h(".rag-full"); // not named a dialog: newer pages undo nothing while one is open
     // while it is open the page's keys are the editor's, but for those with Ctrl: undo, save, run
     this.root.addEventListener("keydown", (event) => {
       if (event.key === "Tab") this.#stay(event);
@@ -21,7 +20,6 @@ export class Full {
     };
   }
 
-  /** Tab goes round in here. */
   #stay(event) {
     const stops = [...this.root.querySelectorAll("button, input, textarea, a, [tabindex]")].filter(
       (one) => !one.disabled && one.checkVisibility({ visibilityProperty: true }),

@@ -1,14 +1,11 @@
-/**
- * Boxes on the grid of tokens. A token is 16 × 16 pixels; boxes are in fractions of the image, sizes in pixels.
- *
- * @typedef {import("./value.js").Box} Box
- * @typedef {{width: number, height: number}} Size
- */
+/** Boxes on the grid of tokens. A token is 16 × 16 pixels; boxes are in fractions of the image, sizes in pixels. */
 
 export const TOKEN = 16;
 
 /** As rag_sampler/layout.py: tokens by which a box may miss a token edge. */
 const SLACK = 1e-3;
+
+export const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 export const HANDLES = ["nw", "n", "ne", "e", "se", "s", "sw", "w"];
 
@@ -21,10 +18,7 @@ export function snap(fraction, pixels) {
   return Math.abs(1 - fraction) < Math.abs(edge - fraction) ? 1 : Math.max(edge, 0);
 }
 
-/**
- * The box between two points, each {x, y}: both edges on the grid unless free, and one token at least.
- * @returns {Box}
- */
+/** The box between two points, each {x, y}: both edges on the grid unless free, and one token at least. */
 export function boxBetween(from, to, { width, height }, free = false) {
   const [x, w] = stretch(from.x, to.x, width, free);
   const [y, h] = stretch(from.y, to.y, height, free);
@@ -89,7 +83,6 @@ export function newBox(boxes, size) {
 
 const near = (a, b) => Math.abs(a - b) < 1e-4;
 
-/** What two boxes share, or null. */
 export function overlap(a, b) {
   const x = Math.max(a.x, b.x);
   const y = Math.max(a.y, b.y);
@@ -98,10 +91,7 @@ export function overlap(a, b) {
   return w > 1e-6 && h > 1e-6 ? { x, y, w, h } : null;
 }
 
-/**
- * The tokens that a box binds, as Python counts them: offset and size rounded down each on its own.
- * @returns {{x0: number, y0: number, x1: number, y1: number}}
- */
+/** The tokens that a box binds, as Python counts them: offset and size rounded down each on its own. */
 export function boundTokens(box, { width, height }) {
   const [columns, rows] = [width / TOKEN, height / TOKEN];
   const x0 = Math.floor(box.x * columns + SLACK);

@@ -2,7 +2,7 @@
 
 import { colorOf } from "./color.js";
 import { parseRatio, splitPrompts } from "./split.js";
-import { DrawingError, parseDrawing } from "./value.js";
+import { parseDrawing } from "./value.js";
 
 const inputOf = (node, name) => node.inputs?.findIndex((input) => input.name === name) ?? -1;
 
@@ -30,7 +30,6 @@ export function widgetValue(node, name) {
   return named?.value ?? (origin?.widgets?.length === 1 ? origin.widgets[0].value : undefined);
 }
 
-/** The size in a node's widgets "width" and "height", or null. */
 export function sizeOf(node) {
   const [width, height] = [widgetValue(node, "width"), widgetValue(node, "height")];
   return Number.isInteger(width) && Number.isInteger(height) && width > 0 && height > 0 ? { width, height } : null;
@@ -69,8 +68,19 @@ export function pictureSize(node) {
 export function regionsOf(node, depth = 0) {
   if (!node || depth > 100) return [];
   const before = regionsOf(linkedNode(node, "regions"), depth + 1);
-  const own = (READERS[node.type] ?? (() => []))(node);
-  return [...before, ...own].map((region, index) => ({ ...region, color: region.color || colorOf(index) }));
+  return [...before, ...ownRegions(node)].map((region, index) => ({
+    ...region,
+    color: region.color || colorOf(index),
+  }));
+}
+
+function ownRegions(node) {
+  try {
+    return READERS[node.type]?.(node) ?? [];
+  } catch (error) {
+    if (!error.key) throw error; // a text that is no layout: its own node says so
+    return [];
+  }
 }
 
 const READERS = {
@@ -83,23 +93,11 @@ const READERS = {
   RAGRegionMask: () => [{ box: null, prompt: "" }],
   RAGSplitRatioLayout: (node) => {
     const prompts = splitPrompts(String(widgetValue(node, "text") ?? ""));
-    try {
-      return parseRatio(String(widgetValue(node, "split_ratio") ?? "")).map((box, index) => ({
-        box,
-        prompt: prompts[index] ?? "",
-      }));
-    } catch (error) {
-      if (!error.key) throw error;
-      return [];
-    }
+    const cells = parseRatio(String(widgetValue(node, "split_ratio") ?? ""));
+    return cells.map((box, index) => ({ box, prompt: prompts[index] ?? "" }));
   },
   RAGRegionCanvas: (node) => {
-    try {
-      const { regions } = parseDrawing(widgetOf(node, "regions").value);
-      return regions.filter((one) => one.enabled).map((box) => ({ box, prompt: box.prompt, color: box.color }));
-    } catch (error) {
-      if (!(error instanceof DrawingError)) throw error;
-      return [];
-    }
+    const { regions } = parseDrawing(widgetOf(node, "regions").value);
+    return regions.filter((one) => one.enabled).map((box) => ({ box, prompt: box.prompt, color: box.color }));
   },
 };

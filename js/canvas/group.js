@@ -2,9 +2,6 @@
 
 import { moved, snap, TOKEN } from "./geometry.js";
 
-/** @typedef {import("./value.js").Box} Box */
-
-/** The smallest box around others; null around none. */
 export function bounds(boxes) {
   if (!boxes.length) return null;
   const x = Math.min(...boxes.map((box) => box.x));
@@ -17,9 +14,6 @@ export function bounds(boxes) {
 /**
  * Boxes that lie in `around`, at their places in `to`. What is only moved keeps its size to the bit; else the edges
  * inside come on the grid unless free, and every box keeps one token at least.
- * @template {Box} T
- * @param {T[]} boxes
- * @returns {T[]}
  */
 export function carried(boxes, around, to, { width, height }, free = false) {
   return boxes.map((box) => {
@@ -54,7 +48,6 @@ export const ALIGNMENTS = {
 
 const SIZE_OF = { x: "w", y: "h" };
 
-/** @param {keyof ALIGNMENTS} way */
 export function aligned(boxes, way, size) {
   const [axis, part] = ALIGNMENTS[way];
   const around = bounds(boxes);

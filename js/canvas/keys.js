@@ -1,18 +1,14 @@
 /** The editor by keyboard. Every key that is handled stays here; the others go on to the page. */
 
-import { moved, resized, TOKEN } from "./geometry.js";
+import { ARROWS, moved, resized, TOKEN } from "./geometry.js";
 
-const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const TURNS = { "]": 1, "[": -1 };
 const STEP = 1;
 const LARGE_STEP = 4; // tokens
 
-const isPeek = (event) => event.key === "h";
-
-/** @param {import("./editor.js").Editor} editor */
 export function listenToKeys(editor) {
   const { paper } = editor.stage;
-  const { details } = editor.strip;
+  const { own } = editor.strip;
 
   editor.root.addEventListener("keydown", (event) => {
     const control = event.ctrlKey || event.metaKey;
@@ -39,7 +35,7 @@ export function listenToKeys(editor) {
   });
 
   editor.root.addEventListener("keyup", (event) => {
-    if (isPeek(event) && editor.root.classList.contains("rag-peek")) {
+    if (event.key.toLowerCase() === "h" && editor.root.classList.contains("rag-peek")) {
       peek(false);
       editor.stage.focus(editor.selected);
     }
@@ -78,30 +74,33 @@ export function listenToKeys(editor) {
     return true;
   }
 
+  const anywhere = {
+    h: () => peek(true),
+    n: () => editor.addRegion(),
+    f: () => editor.host.toggleFull(),
+    p: () => editor.trace.toggle(),
+    m: menuHere,
+    Escape: leave,
+    Delete: () => editor.remove(), // with nothing selected, too: the page would delete the node
+    Backspace: () => editor.remove(),
+  };
+  const onRegion = {
+    Enter: () => editor.field.open(editor.selected, "prompt"),
+    F2: () => editor.field.open(editor.selected, "name"),
+    s: () => own.strength.focus(),
+    l: () => own.pickLora(),
+  };
+
   function alone(event) {
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    const id = editor.selected;
-    if (key in ARROWS) return id !== null && arrow(event);
-    if (event.altKey) return false;
-    if (isPeek(event)) peek(true);
-    else if (key === "n") editor.addRegion();
-    else if (key === "f") editor.host.toggleFull();
-    else if (key === "p") editor.trace.toggle();
-    else if (key === "m") menuHere();
-    else if (key === "Enter" && editor.trace.on) editor.trace.close();
-    else if (key === "Escape") leave();
-    else if (key === "Delete" || key === "Backspace")
-      editor.remove(); // with nothing selected, too: the page would delete the node
-    else if (!id) return false;
-    else if (key === "Enter") editor.field.open(id, "prompt");
-    else if (key === "F2") editor.field.open(id, "name");
-    else if (key === "s") details.strength.focus();
-    else if (key === "l") details.pickLora();
-    else return false;
+    if (editor.trace.on && editor.trace.key(event)) return true;
+    if (key in ARROWS) return editor.selected !== null && arrow(event);
+    const act = anywhere[key] ?? (editor.selected && onRegion[key]);
+    if (event.altKey || !act) return false;
+    act();
     return true;
   }
 
-  /** The menu at the middle of what has the focus. */
   function menuHere() {
     const { left, top, width, height } = document.activeElement.getBoundingClientRect();
     editor.openMenu(left + width / 2, top + height / 2);

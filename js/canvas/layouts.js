@@ -1,66 +1,46 @@
 /** The panel of layouts: kept by name in ComfyUI's user data, or handed on as text. */
 
-import { h, iconButton } from "./dom.js";
+import { asking, button, h, iconButton, keepsWheel } from "./dom.js";
+import { Question } from "./question.js";
 import { say } from "./texts.js";
 import { DrawingError, parseDrawing, writeDrawing } from "./value.js";
 
 export class LayoutsPanel {
-  /** Texts by their names. */
   #kept = {};
-  /** Regions that wait for the answer: in the place of those there are, or beside them. */
-  #waiting = null;
 
-  /**
-   * @param {import("./editor.js").Editor} editor
-   * @param {() => void} close
-   */
   constructor(editor, close) {
     this.editor = editor;
     this.close = close;
-    const button = (key, onclick) => h("button", { type: "button", onclick }, say(key));
-    const named = (key) => ({ placeholder: say(key), "aria-label": say(key) });
-    this.name = h("input", { type: "text", ...named("layouts.name"), oninput: () => this.#showSave() });
+    this.name = h("input", { type: "text", ...asking("layouts.name"), oninput: () => this.#showSave() });
     this.save = h("button", { type: "submit" });
-    this.list = h("div", { class: "rag-column" });
-    this.text = h("textarea", { rows: 3, spellcheck: "false", "data-capture-wheel": "true", ...named("layouts.text") });
+    this.list = h(".rag-column");
+    this.text = h("textarea", { rows: 3, spellcheck: "false", ...asking("layouts.text") });
     const copy = () => {
       this.text.select();
       document.execCommand("copy");
     };
+    const use = button("layouts.use", () => this.#take(this.text.value));
     this.offer = h(
-      "div",
-      { class: "rag-column" },
-      h("div", { class: "rag-ratio-row" }, this.name, this.save),
+      ".rag-column",
+      h(".rag-ratio-row", this.name, this.save),
       this.list,
       this.text,
-      h(
-        "div",
-        { class: "rag-presets" },
-        button("layouts.copy", copy),
-        button("layouts.use", () => this.#take(this.text.value)),
-      ),
+      h(".rag-presets", button("layouts.copy", copy), use),
     );
-    this.count = h("strong");
-    this.replace = button("split.replace", () => this.#load(true));
-    const answers = h(
-      "div",
-      { class: "rag-presets" },
-      this.replace,
-      button("split.add", () => this.#load(false)),
-    );
-    this.question = h("div", { class: "rag-column" }, this.count, answers);
-    this.problem = h("div", { class: "rag-reason", role: "alert" });
-    const inside = [this.offer, this.question, this.problem];
-    this.root = h("form", { class: "rag-panel", hidden: true, "data-capture-wheel": "true" }, ...inside);
-    this.root.addEventListener("submit", (event) => {
+    this.question = new Question(editor);
+    this.problem = h(".rag-reason", { role: "alert" });
+    const onsubmit = (event) => {
       event.preventDefault();
       const name = this.name.value.trim();
       if (name) this.#keep((kept) => ({ ...kept, [name]: this.#drawn() }));
-    });
+    };
+    this.root = h("form.rag-panel", { hidden: true, onsubmit }, this.offer, this.question.root, this.problem);
+    keepsWheel(this.root);
   }
 
   open() {
-    this.#ask(null);
+    this.offer.hidden = false;
+    this.question.root.hidden = true;
     this.text.value = this.#drawn();
     this.#keep();
   }
@@ -69,7 +49,6 @@ export class LayoutsPanel {
     return writeDrawing({ version: 1, regions: this.editor.model.regions });
   }
 
-  /** Change what is kept, as it is by now, and show it. */
   async #keep(change) {
     this.problem.textContent = "";
     const { layouts } = this.editor.host;
@@ -88,11 +67,12 @@ export class LayoutsPanel {
   }
 
   #row(name) {
-    const load = h("button", { type: "button", onclick: () => this.#take(this.#kept[name]) }, name);
-    const remove = iconButton("delete", say("layouts.delete", { name }), () => {
-      if (window.confirm(`${say("layouts.delete", { name })}?`)) this.#keep(({ [name]: _, ...kept }) => kept);
-    });
-    return h("div", { class: "rag-layout" }, load, remove);
+    const load = h("button", { onclick: () => this.#take(this.#kept[name]) }, name);
+    const title = say("layouts.delete", { name });
+    const remove = () => {
+      if (window.confirm(`${title}?`)) this.#keep(({ [name]: _, ...kept }) => kept);
+    };
+    return h(".rag-layout", load, iconButton("layouts.delete", remove, title));
   }
 
   #showSave() {
@@ -101,7 +81,8 @@ export class LayoutsPanel {
   }
 
   #take(text) {
-    let regions;
+    let regions = [];
+    this.problem.textContent = "";
     try {
       ({ regions } = parseDrawing(text, []));
     } catch (error) {
@@ -109,22 +90,10 @@ export class LayoutsPanel {
       this.problem.textContent = say(error.key, error.values);
       return;
     }
-    this.#ask(regions);
-    if (this.editor.model.regions.length) this.replace.focus();
-    else this.#load(true);
-  }
-
-  #ask(regions) {
-    this.#waiting = regions;
-    this.problem.textContent = "";
-    this.offer.hidden = Boolean(regions);
-    this.question.hidden = !regions;
-    this.count.textContent = say("split.ask", { count: this.editor.model.regions.length });
-  }
-
-  #load(anew) {
-    const regions = this.#waiting;
-    this.close();
-    this.editor.insert(regions, anew);
+    this.offer.hidden = true;
+    this.question.ask((anew) => {
+      this.close();
+      this.editor.insert(regions, anew);
+    });
   }
 }

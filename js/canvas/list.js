@@ -1,7 +1,7 @@
 /** The list of regions: a row each with its number, prompt, hide and lock; rows are dragged into another order. */
 
 import { inkOn } from "./color.js";
-import { h, iconButton, setIcon } from "./dom.js";
+import { asking, h, iconButton, setIcon } from "./dom.js";
 import { say } from "./texts.js";
 import { extrasOf, numbersOf } from "./value.js";
 
@@ -9,13 +9,11 @@ import { extrasOf, numbersOf } from "./value.js";
 const CLICK = 4;
 
 export class List {
-  /** @type {Map<string, {row: HTMLElement, chip: HTMLElement, prompt: HTMLTextAreaElement, hide: HTMLElement, lock: HTMLElement}>} */
   #rows = new Map();
 
-  /** @param {import("./editor.js").Editor} editor */
   constructor(editor) {
     this.editor = editor;
-    this.root = h("div", { class: "rag-list", role: "list", "aria-label": say("aria.list") });
+    this.root = h(".rag-list", { role: "list", "aria-label": say("aria.list") });
   }
 
   render(regions, chosen) {
@@ -39,7 +37,6 @@ export class List {
     return this.#rows.get(id).row;
   }
 
-  /** Show a prompt that is typed elsewhere. */
   showPrompt(id, text) {
     const { prompt } = this.#rows.get(id);
     if (prompt.value !== text) prompt.value = text;
@@ -47,28 +44,27 @@ export class List {
 
   #make(id) {
     const { editor } = this;
-    const chip = h("button", { type: "button", class: "rag-chip", title: say("region.drag") });
+    const chip = h("button.rag-chip", { title: say("region.drag") });
     this.#listenToChip(chip, id);
-    const label = { placeholder: say("prompt"), "aria-label": say("prompt") };
-    const prompt = h("textarea", { class: "rag-text", rows: 1, "data-capture-wheel": "true", ...label });
     let before = "";
-    prompt.addEventListener("focus", () => {
-      editor.select(id);
-      before = prompt.value;
-    });
-    prompt.addEventListener("input", () => editor.typePrompt(id, prompt.value));
-    prompt.addEventListener("change", () => editor.commit());
-    prompt.addEventListener("keydown", (event) => {
+    const onkeydown = (event) => {
       if (event.key === "Escape") {
         event.stopPropagation();
         editor.stage.focus(id);
       } else if (prompt.value === before) editor.undoInstead(event);
-    });
-    const flip = (key) => editor.change(id, { [key]: !editor.model.find(id)[key] });
-    const hide = iconButton("show", "", () => flip("enabled"));
-    const lock = iconButton("unlock", "", () => flip("locked"));
-    const extras = h("span", { class: "rag-extras" });
-    const row = h("div", { class: "rag-row", role: "listitem", "data-row": id }, chip, prompt, extras, hide, lock);
+    };
+    const onfocus = () => {
+      editor.select(id);
+      before = prompt.value;
+    };
+    const oninput = () => editor.typePrompt(id, prompt.value);
+    const typing = { onfocus, oninput, onkeydown, onchange: () => editor.commit() };
+    const prompt = h("textarea.rag-text", { rows: 1, ...asking("prompt"), ...typing });
+    const flip = (key) => editor.change(id, (region) => ({ [key]: !region[key] }));
+    const hide = iconButton("region.hide", () => flip("enabled"));
+    const lock = iconButton("region.lock", () => flip("locked"));
+    const extras = h("span.rag-extras");
+    const row = h(".rag-row", { role: "listitem", "data-row": id }, chip, prompt, extras, hide, lock);
     row.addEventListener("contextmenu", (event) => {
       event.stopPropagation();
       if (event.target === prompt) return;
@@ -89,12 +85,14 @@ export class List {
     chip.setAttribute("aria-label", say("region.select", { number }));
     chip.setAttribute("aria-pressed", selected);
     extras.textContent = extrasOf(region, " ").trim();
-    extras.title = (region.loras ?? []).map((lora) => lora.name).join("\n");
+    const missing = this.editor.loras.missing(region);
+    extras.classList.toggle("rag-reason", missing.length > 0);
+    extras.title = [...(region.loras ?? []).map((lora) => lora.name), ...missing].join("\n");
     row.classList.toggle("rag-chosen", selected);
     row.classList.toggle("rag-off", !enabled);
-    const named = (key) => (selected ? say(key) : say("region.of", { number, what: say(key) }));
-    setIcon(hide, enabled ? "show" : "hide", named(enabled ? "region.hide" : "region.show"));
-    setIcon(lock, locked ? "lock" : "unlock", named(locked ? "region.unlock" : "region.lock"));
+    const named = (key) => [key, selected ? say(key) : say("region.of", { number, what: say(key) })];
+    setIcon(hide, ...named(enabled ? "region.hide" : "region.show"));
+    setIcon(lock, ...named(locked ? "region.unlock" : "region.lock"));
     hide.classList.toggle("rag-set", !enabled);
     lock.classList.toggle("rag-set", Boolean(locked));
     this.showPrompt(region.id, region.prompt);

@@ -4,47 +4,38 @@ import { copiedRegions } from "./clipboard.js";
 import { h } from "./dom.js";
 import { say } from "./texts.js";
 
-/**
- * @typedef {{key?: string, text?: string, run: () => void, hint?: string, off?: boolean} | null} Item A line; null is a rule.
- * @param {import("./editor.js").Editor} editor
- * @returns {Item[]}
- */
 export function regionItems(editor) {
   const { chosen, chosenRegions, free, model, selected } = editor;
   const region = model.find(selected);
-  const all = {
-    key: "menu.all",
-    hint: "Ctrl+A",
-    run: () => editor.select(model.regions.map(({ id }) => id)),
-    off: !model.regions.length,
-  };
+  const item = (key, run, hint = "", off = false) => ({ text: say(`menu.${key}`), run, hint, off });
+  const ids = model.regions.map(({ id }) => id);
   const copied = copiedRegions();
-  const paste = { key: "menu.paste", hint: "Ctrl+V", run: () => editor.insert(copied), off: !copied.length };
-  if (!region) return [{ key: "menu.new", hint: "N", run: () => editor.addRegion() }, paste, all];
-  const ends = [0, model.regions.length];
+  const paste = item("paste", () => editor.insert(copied), "Ctrl+V", !copied.length);
+  const all = item("all", () => editor.select(ids), "Ctrl+A", !ids.length);
+  if (!region) return [item("new", () => editor.addRegion(), "N"), paste, all];
   const hide = chosenRegions.some((one) => one.enabled);
   const lock = chosenRegions.some((one) => !one.locked);
-  const alone = chosen.length === 1;
+  const [several, fixed] = [chosen.length > 1, !free.length];
   const whole = () => editor.placeAll(new Map(free.map(({ id }) => [id, { x: 0, y: 0, w: 1, h: 1 }])));
   const number = editor.number(selected);
   return [
-    { key: "menu.prompt", hint: "Enter", run: () => editor.field.open(selected, "prompt"), off: !alone },
-    { key: "menu.rename", hint: "F2", run: () => editor.field.open(selected, "name"), off: !alone },
+    item("prompt", () => editor.field.open(selected, "prompt"), "Enter", several),
+    item("rename", () => editor.field.open(selected, "name"), "F2", several),
     null,
-    { key: "menu.duplicate", hint: "Ctrl+D", run: () => editor.duplicate() },
-    { key: "menu.cut", hint: "Ctrl+X", run: () => fromPage(editor, "cut"), off: !free.length },
-    { key: "menu.copy", hint: "Ctrl+C", run: () => fromPage(editor, "copy") },
+    item("duplicate", () => editor.duplicate(), "Ctrl+D"),
+    item("cut", () => fromPage(editor, "cut"), "Ctrl+X", fixed),
+    item("copy", () => fromPage(editor, "copy"), "Ctrl+C"),
     paste,
     all,
     null,
-    { key: "menu.front", run: () => editor.moveTo(chosen, ends[1]) },
-    { key: "menu.back", run: () => editor.moveTo(chosen, ends[0]) },
-    { key: hide ? "menu.hide" : "menu.show", run: () => editor.change(chosen, { enabled: !hide }) },
-    { key: lock ? "menu.lock" : "menu.unlock", run: () => editor.change(chosen, { locked: lock }) },
-    { key: "menu.whole", run: whole, off: !alone || !free.length },
-    { key: "menu.mask", run: () => editor.host.makeMask(number), off: !alone || number === "–" },
+    item("front", () => editor.moveTo(chosen, ids.length)),
+    item("back", () => editor.moveTo(chosen, 0)),
+    item(hide ? "hide" : "show", () => editor.change(chosen, { enabled: !hide })),
+    item(lock ? "lock" : "unlock", () => editor.change(chosen, { locked: lock })),
+    item("whole", whole, "", several || fixed),
+    item("mask", () => editor.host.makeMask(number), "", several || number === "–"),
     null,
-    { key: "menu.remove", hint: "Del", run: () => editor.remove(), off: !free.length },
+    item("remove", () => editor.remove(), "Del", fixed),
   ];
 }
 
@@ -57,31 +48,40 @@ function fromPage(editor, command) {
 let close = () => {};
 
 /**
- * @param {Item[]} items
  * @param {() => void} done The focus comes back.
  * @param {string} search The name of a field that picks lines by what is typed; empty for none.
+ * @returns {(items: Item[]) => void} Shows other lines.
  */
 export function openMenu(items, x, y, done, search = "") {
   close();
-  const lines = items.map((item) => (item ? line(item) : h("hr")));
   const field = h("input", { type: "search", placeholder: search, "aria-label": search, hidden: !search });
-  const menu = h("div", { class: "rag-menu", role: "menu" }, field, ...lines);
-  const buttons = lines.filter((one) => one instanceof HTMLButtonElement && !one.disabled);
+  const menu = h(".rag-menu", { role: "menu" }, field);
+  let buttons = [];
 
   const shown = () => [field, ...buttons].filter((one) => !one.hidden);
-  field.addEventListener("input", () => {
+  const pick = () => {
     const word = field.value.toLowerCase();
     for (const one of buttons) one.hidden = !one.textContent.toLowerCase().includes(word);
-  });
+  };
+  field.addEventListener("input", pick);
 
-  function line({ key, text, run, hint = "", off = false }) {
+  function fill(lines) {
+    for (const one of [...menu.children]) if (one !== field) one.remove();
+    menu.append(...lines.map((item) => (item ? line(item) : h("hr"))));
+    buttons = [...menu.querySelectorAll("button:enabled")];
+    pick();
+    const { width, height } = menu.getBoundingClientRect();
+    menu.style.left = `${Math.max(0, Math.min(x, window.innerWidth - width - 4))}px`;
+    menu.style.top = `${Math.max(0, Math.min(y, window.innerHeight - height - 4))}px`;
+  }
+
+  function line({ text, run, hint = "", off = false }) {
     const act = () => {
       close();
       done();
       run();
     };
-    const words = [h("span", {}, text ?? say(key)), h("kbd", {}, hint)];
-    return h("button", { type: "button", role: "menuitem", disabled: off, onclick: act }, ...words);
+    return h("button", { role: "menuitem", disabled: off, onclick: act }, h("span", text), h("kbd", hint));
   }
 
   const outside = (event) => {
@@ -108,8 +108,7 @@ export function openMenu(items, x, y, done, search = "") {
     event.preventDefault();
   });
   document.body.append(menu);
-  const { width, height } = menu.getBoundingClientRect();
-  menu.style.left = `${Math.max(0, Math.min(x, window.innerWidth - width - 4))}px`;
-  menu.style.top = `${Math.max(0, Math.min(y, window.innerHeight - height - 4))}px`;
+  fill(items);
   shown()[0]?.focus({ preventScroll: true });
+  return fill;
 }

@@ -8,6 +8,16 @@ import { DrawingError, freeColor, freeId, numbersOf, parseDrawing, VERSION, writ
 const aside = (region, size) =>
   carriedTo(region, moved(region, (2 * TOKEN) / size.width, (2 * TOKEN) / size.height, size));
 
+/** New regions among others, with ids and colours of their own. */
+function fresh(regions, others) {
+  const made = [];
+  for (const region of regions) {
+    const all = [...others, ...made];
+    made.push({ prompt: "", enabled: true, ...region, id: freeId(all), color: freeColor(all) });
+  }
+  return made;
+}
+
 /** Regions under so many tokens a side often do not come out. */
 const SMALL = 8;
 
@@ -50,7 +60,7 @@ export class Model {
     return this.#raw;
   }
 
-  /** @returns {import("./value.js").Region[]} In the order of the list; the last one is in front. */
+  /** @returns {Region[]} In the order of the list; the last one is in front. */
   get regions() {
     return this.drawing.regions;
   }
@@ -59,7 +69,6 @@ export class Model {
     return this.regions.find((region) => region.id === id);
   }
 
-  /** Put other regions in the place of all. */
   replace(regions) {
     this.drawing = { ...this.drawing, regions };
     if (this.linked) this.drawing.linked = this.linked;
@@ -74,7 +83,7 @@ export class Model {
   }
 
   add(box, prompt = "") {
-    const region = { id: freeId(this.regions), ...box, prompt, enabled: true, color: freeColor(this.regions) };
+    const [region] = fresh([{ ...box, prompt }], this.regions);
     this.replace([...this.regions, region]);
     return region;
   }
@@ -85,8 +94,7 @@ export class Model {
 
   /** A copy of a region right in front of it, two tokens aside. */
   duplicate(id, size) {
-    const region = this.find(id);
-    const copy = { ...aside(region, size), id: freeId(this.regions), color: freeColor(this.regions), locked: false };
+    const [copy] = fresh([{ ...aside(this.find(id), size), locked: false }], this.regions);
     this.replace(this.regions.flatMap((other) => (other.id === id ? [other, copy] : [other])));
     return copy;
   }
@@ -94,12 +102,7 @@ export class Model {
   /** Move a region in the list: 1 is one to the front, -1 one back. False at the end of the list. */
   reorder(id, by) {
     const from = this.regions.findIndex((region) => region.id === id);
-    const to = from + by;
-    if (to < 0 || to >= this.regions.length) return false;
-    const regions = [...this.regions];
-    regions.splice(to, 0, ...regions.splice(from, 1));
-    this.replace(regions);
-    return true;
+    return this.moveTo([id], Math.max(from + (by > 0 ? by + 1 : by), 0));
   }
 
   /** Put regions at a place of the list, in the order they have there: 0 is the back. False if nothing moves. */
@@ -115,16 +118,13 @@ export class Model {
 
   /** Put copies of regions of any drawing in front, a step aside where one lies at its very place. */
   insert(regions, size) {
+    const same = (one, other) => ["x", "y", "w", "h"].every((key) => Math.abs(one[key] - other[key]) < 1e-4);
     const made = [];
     for (const region of regions) {
       const others = [...this.regions, ...made];
-      const taken = others.some((other) =>
-        ["x", "y", "w", "h"].every((key) => Math.abs(other[key] - region[key]) < 1e-4),
-      );
-      const box = taken ? aside(region, size) : region;
-      const free = !others.some((other) => other.color === region.color);
-      const color = free ? region.color : freeColor(others);
-      made.push({ ...box, id: freeId(others), color, locked: false });
+      const color = others.every((other) => other.color !== region.color) && region.color;
+      const box = others.some((other) => same(other, region)) ? aside(region, size) : region;
+      made.push({ ...fresh([box], others)[0], ...(color && { color }), locked: false });
     }
     this.replace([...this.regions, ...made]);
     return made;
@@ -132,24 +132,20 @@ export class Model {
 
   /**
    * Divide a region, whose first part keeps its name and prompt, or the whole picture if there is no id.
-   * @param {string | null} id
-   * @param {import("./value.js").Box[]} cells
    * @param {string[]} prompts One for each cell, or none at all.
    * @param {boolean} anew Without an id: in the place of all regions that are not locked.
-   * @returns {import("./value.js").Region | null} The first part; null if a part would be too small.
+   * @returns {Region | null} The first part; null if a part would be too small.
    */
   split(id, cells, prompts, size, anew = false) {
     const whole = this.find(id);
     const kept = anew && !whole ? this.regions.filter((region) => region.locked) : this.regions;
     const boxes = splitBox(whole ?? { x: 0, y: 0, w: 1, h: 1 }, cells, size);
     if (!boxes) return null;
-    const parts = [];
-    for (const [index, box] of boxes.entries()) {
-      const others = [...kept, ...parts];
-      const prompt = prompts[index] || (whole && index === 0 ? whole.prompt : "");
-      const name = { id: freeId(others), color: freeColor(others), enabled: true };
-      parts.push(whole && index === 0 ? { ...whole, ...box, prompt, points: undefined } : { ...name, ...box, prompt });
-    }
+    const parts = fresh(
+      boxes.map((box, index) => ({ ...box, prompt: prompts[index] ?? "" })),
+      kept,
+    );
+    if (whole) parts[0] = { ...whole, ...boxes[0], prompt: prompts[0] || whole.prompt, points: undefined };
     const replaced = (region) => (region.id === id ? parts : [region]);
     this.replace(whole ? kept.flatMap(replaced) : [...kept, ...parts]);
     return parts[0];

@@ -29,8 +29,16 @@ export function nodeAt({ graph }, path) {
   return graph.getNodeById(ids.at(-1)) ?? null;
 }
 
-/** Put an element into a node, as wide as the node. */
-export function addElement(node, name, type, element, options) {
+/** Put an element into the node of its owner, as wide as the node, and tell the owner of the node's life. */
+export function addElement(owner, name, type, element, options) {
+  const { node } = owner;
+  const added = () => {
+    if (node.graph) owner.added(); // else a copy on the clipboard
+  };
+  chain(node, "onAdded", added);
+  chain(node, "onConfigure", added);
+  chain(node, "onConnectionsChange", () => setTimeout(() => owner.refresh()));
+  chain(node, "onRemoved", () => owner.removed());
   const settings = { hideOnZoom: false, socketless: true, hideInPanel: true, ...options };
   const widget = node.addDOMWidget(name, type, element, settings);
   // the properties panel writes its own width there, which the classic canvas would then keep

@@ -10,20 +10,9 @@ const ASIDE = 24;
 /** Pixels on the screen that a press may wander and still be a click. */
 const CLICK = 4;
 
-/**
- * What a gesture does. `drag` shows it after the pointer moved by fractions of the image, `drop` does it, `click` is
- * for a press that did not move.
- * @typedef {object} Gesture
- * @property {(dx: number, dy: number, free: boolean) => void} drag
- * @property {() => void} drop
- * @property {() => void} [click]
- */
-
-/** @param {import("./editor.js").Editor} editor */
 export function listenToPointer(editor) {
   const { stage } = editor;
   const { paper } = stage;
-  /** The press under way, with its gesture. */
   let press = null;
   /** The region under the last press, and under the first one of a double click. */
   let pressed = null;
@@ -53,7 +42,7 @@ export function listenToPointer(editor) {
   });
 
   paper.addEventListener("pointermove", (event) => {
-    if (!press && editor.trace.open) editor.trace.hover(look(event).from);
+    if (!press && editor.trace.on) editor.trace.hover(look(event).from);
     if (event.pointerId !== press?.event.pointerId) return;
     if (!event.buttons) return editor.cancel(); // released outside, before the paper had captured the pointer
     const [dx, dy] = [event.clientX - press.event.clientX, event.clientY - press.event.clientY];
@@ -107,7 +96,6 @@ export function listenToPointer(editor) {
     return { from: { x: (clientX - left) / width, y: (clientY - top) / height }, width, height };
   }
 
-  /** @returns {Gesture} */
   function gestureOf(event, from) {
     const { handle } = event.target.dataset;
     const stack = stage.under(from, editor.chosen, editor.raised);

@@ -2,13 +2,12 @@
 
 import { bounds } from "./group.js";
 
-/** @typedef {[number, number][]} Points */
-
 /** Corners that a line drawn by hand keeps at most, and how far, in fractions, it may lie from them at first. */
 const MOST = 60;
 const SLACK = 0.002;
+/** Of a box, how far apart lines are on which a label may stand. */
+const LINE = 1 / 16;
 
-/** The box around corners. */
 export const around = (points) => bounds(points.map(([x, y]) => ({ x, y, w: 0, h: 0 })));
 
 /** A region at the place of a box: its corners go with it. */
@@ -28,6 +27,27 @@ export function within({ x, y, w, h, points }, box) {
     [x, bottom],
   ];
   return corners.map((corner) => [(corner[0] - box.x) / box.w, (corner[1] - box.y) / box.h]);
+}
+
+/**
+ * Where a shape has room for its label, in fractions of its box: at the left of the highest line that is half as wide,
+ * in one piece, as the widest.
+ */
+export function seat(region) {
+  const corners = within(region, region);
+  const lines = [];
+  for (let y = LINE; y < 1; y += LINE) {
+    const crossings = corners.flatMap(([toX, toY], index) => {
+      const [fromX, fromY] = corners.at(index - 1);
+      return fromY > y !== toY > y ? [fromX + ((y - fromY) / (toY - fromY)) * (toX - fromX)] : [];
+    });
+    crossings.sort((a, b) => a - b);
+    for (let at = 0; at < crossings.length; at += 2)
+      lines.push({ x: crossings[at], y, w: crossings[at + 1] - crossings[at] });
+  }
+  const widest = Math.max(...lines.map(({ w }) => w));
+  const { x, y, w } = lines.find((line) => line.w >= widest / 2) ?? { x: 0, y: 0, w: 0 };
+  return [x + 0.1 * w, y];
 }
 
 /** A style that cuts what lies in a box to the shape of a region. */

@@ -26,8 +26,6 @@ export class RatioError extends Error {
  * ";" separates rows and "," values. Without ";" the values are the widths of the columns of one row. With ";"
  * each row begins with its height, followed by the widths of its cells; a row of one value is one cell. A colon counts
  * as a comma, brackets and separators at the end as nothing, and full-width signs as their ASCII.
- * @param {string} text
- * @returns {import("./value.js").Box[]}
  * @throws {RatioError}
  */
 export function parseRatio(text) {
@@ -63,8 +61,6 @@ const COMMAS_BEHIND = /[\s,;，；、]+$/;
 /**
  * The prompts between the words BREAK, without white space around them and commas next to BREAK. An empty one after a
  * last BREAK is dropped where it is one more than there are cells.
- * @param {string} text
- * @param {number} [cells]
  */
 export function splitPrompts(text, cells) {
   const prompts = text.split(BREAK).map((piece, index, { length }) => {
@@ -75,12 +71,7 @@ export function splitPrompts(text, cells) {
   return prompts;
 }
 
-/**
- * The parts of a box, their edges on the grid of tokens; null if one of them is left with no token.
- * @param {import("./value.js").Box} box
- * @param {import("./value.js").Box[]} cells
- * @param {import("./geometry.js").Size} size
- */
+/** The parts of a box, their edges on the grid of tokens; null if one of them is left with no token. */
 export function splitBox(box, cells, { width, height }) {
   const parts = cells.map((cell) => {
     const x0 = snap(box.x + cell.x * box.w, width);

@@ -4,7 +4,7 @@ import { inkOn } from "./color.js";
 import { h, place, svg } from "./dom.js";
 import { contains, HANDLES, labelSteps, overlap, TOKEN } from "./geometry.js";
 import { bounds } from "./group.js";
-import { carriedTo, clip, within } from "./shape.js";
+import { carriedTo, clip, seat, within } from "./shape.js";
 import { say } from "./texts.js";
 import { extrasOf, numbersOf } from "./value.js";
 
@@ -13,14 +13,10 @@ let editors = 0;
 /** Overlaps that are hatched at most: more cover everything, and would cost the frame. */
 const MOST_PATCHES = 400;
 
-/** @typedef {import("./value.js").Region} Region */
-
 export class Stage {
-  /** @type {Map<string, {box: HTMLElement, label: HTMLElement, words: HTMLElement, extent: HTMLElement, hole: SVGElement, serial: number}>} */
   #shown = new Map();
   /** @type {Region[]} Those drawn now. */
   #regions = [];
-  /** Patches of two regions that overlap, by their serials. */
   #patches = new Map();
   #serial = 0;
   #cell = 0;
@@ -29,40 +25,25 @@ export class Stage {
     const mask = `rag-mask-${editors++}`;
     this.holes = svg("mask", { id: mask }, svg("rect", { width: 1, height: 1, fill: "white" }));
     const shade = svg("rect", { width: 1, height: 1, mask: `url(#${mask})` });
-    this.image = h("img", { class: "rag-image", alt: "", draggable: false, hidden: true });
+    this.image = h("img.rag-image", { alt: "", draggable: false, hidden: true });
     const box = { role: "listbox", "aria-multiselectable": "true", "aria-label": say("aria.regions") };
-    this.regions = h("div", { class: "rag-regions", ...box });
-    this.patches = h("div", { class: "rag-patches" });
-    this.guides = h("div", { class: "rag-guides" });
-    this.handles = h("div", { class: "rag-handles", hidden: true }, ...HANDLES.map(handle));
+    this.regions = h(".rag-regions", { ...box });
+    this.patches = h(".rag-patches");
+    this.handles = h(".rag-handles", { hidden: true }, ...HANDLES.map(handle));
     this.trace = svg("polyline");
-    this.draft = h("div", { class: "rag-draft", hidden: true });
-    this.empty = h("div", { class: "rag-empty" }, say("empty"));
-    this.paper = h(
-      "div",
-      { class: "rag-paper", tabindex: 0, role: "group" },
-      this.image,
-      unitSvg("rag-shade", this.holes, shade),
-      this.regions,
-      this.patches,
-      this.guides,
-      this.handles,
-      this.draft,
-      unitSvg("rag-trace", this.trace),
-      this.empty,
-    );
-    this.root = h("div", { class: "rag-stage" }, this.paper);
+    this.cursor = h(".rag-cursor", { hidden: true });
+    this.draft = h(".rag-draft", { hidden: true });
+    this.empty = h(".rag-empty", say("empty"));
+    const below = [this.image, unitSvg("rag-shade", this.holes, shade), this.regions, this.patches, h(".rag-guides")];
+    const above = [this.handles, this.draft, unitSvg("rag-trace", this.trace), this.cursor, this.empty];
+    this.paper = h(".rag-paper", { tabindex: 0, role: "group" }, ...below, ...above);
+    this.root = h(".rag-stage", this.paper);
     this.zoom = 1;
     new ResizeObserver(([entry]) => this.#fitGrid(entry.contentRect.width)).observe(this.paper);
   }
 
-  /**
-   * Draw everything anew: after a change, a selection or another size.
-   * @param {Region[]} regions
-   * @param {string[]} chosen Ids of the selected ones.
-   * @param {string | null} raised The one that is shown, and found, in front of its place.
-   */
-  render(regions, chosen, raised, size) {
+  /** Draw everything anew: after a change, a selection or another size. */
+  render({ model: { regions }, chosen, raised, size }) {
     this.#regions = regions;
     this.size = size;
     this.paper.style.setProperty("--rag-aspect", this.aspect);
@@ -81,7 +62,7 @@ export class Stage {
     this.#order(seen);
     this.#frame(regions.filter((region) => picked.has(region.id) && !region.locked));
     this.#fitGrid();
-    this.#patchAll(new Set(regions.map((region) => region.id)), regions);
+    this.#patchAll(new Map(regions.map((region) => [region.id, region])));
   }
 
   /** Show regions at other places while they are dragged: writes a few styles, reads nothing. */
@@ -93,10 +74,7 @@ export class Stage {
       punch(hole, box);
       if (boxes.size === 1) extent.textContent = pixels(box, this.size);
     }
-    this.#patchAll(
-      boxes,
-      this.#regions.map((region) => (boxes.has(region.id) ? carriedTo(region, boxes.get(region.id)) : region)),
-    );
+    this.#patchAll(boxes);
   }
 
   /** The region at a point of the picture that is in front, and those behind it. */
@@ -124,8 +102,10 @@ export class Stage {
     place(this.draft, box);
   }
 
-  /** Show the line that is being drawn. */
-  showTrace(points, color) {
+  /** Show the line that is being drawn, and where the keys are, [x, y], if they draw. */
+  showTrace(points, color, at) {
+    this.cursor.hidden = !at;
+    if (at) place(this.cursor, { x: at[0], y: at[1], w: 0, h: 0 });
     this.trace.style.setProperty("--rag-tint", color);
     this.trace.setAttribute("points", points.join(" "));
     this.empty.hidden ||= points.length > 0;
@@ -168,11 +148,11 @@ export class Stage {
     const corners = within(region, region).join(" ");
     for (const shape of [hole, box.querySelector("polygon")]) shape.setAttribute("points", corners);
     box.classList.toggle("rag-shaped", Boolean(region.points));
+    const [left, top] = region.points ? seat(region) : [0, 0];
     punch(hole, region);
     hole.setAttribute("visibility", region.enabled ? "visible" : "hidden");
-    box.style.setProperty("--rag-tint", region.color);
-    box.style.setProperty("--rag-ink", inkOn(region.color));
-    box.style.setProperty("--rag-step", step);
+    const look = { tint: region.color, ink: inkOn(region.color), step, left: `${100 * left}%`, top: `${100 * top}%` };
+    for (const [name, value] of Object.entries(look)) box.style.setProperty(`--rag-${name}`, value);
     box.classList.toggle("rag-off", !region.enabled);
     box.classList.toggle("rag-locked", Boolean(region.locked));
     box.setAttribute("aria-selected", selected);
@@ -184,18 +164,13 @@ export class Stage {
   }
 
   #make(id) {
-    const label = h("span", { class: "rag-label" }, h("b"), h("span"));
-    const extent = h("span", { class: "rag-size" });
-    const words = h("span", { class: "rag-words" });
-    const inside = h("div", { class: "rag-inside" }, words);
-    const box = h(
-      "div",
-      { class: "rag-region", role: "option", tabindex: 0, "data-region": id },
-      unitSvg("rag-shape", svg("polygon")),
-      inside,
-      label,
-      extent,
-    );
+    const label = h("span.rag-label", h("b"), h("span"));
+    const extent = h("span.rag-size");
+    const words = h("span.rag-words");
+    const inside = h(".rag-inside", words);
+    const shape = unitSvg("rag-shape", svg("polygon"));
+    const role = { role: "option", tabindex: 0, "data-region": id };
+    const box = h(".rag-region", role, shape, inside, label, extent);
     const hole = svg("polygon", { fill: "black", "fill-rule": "evenodd" });
     const shown = { box, label, words, extent, hole, serial: this.#serial++ };
     this.regions.append(box);
@@ -224,14 +199,15 @@ export class Stage {
     }
   }
 
-  /** Hatch what regions share with others, for each pair with one that changed. */
-  #patchAll(changed, regions) {
-    const shown = regions.filter((region) => this.#shown.has(region.id));
+  /** Hatch what regions share with others, for each pair with one that is at another place. */
+  #patchAll(boxes) {
+    const shown = this.#regions.filter((region) => this.#shown.has(region.id));
     const serials = shown.map((region) => this.#shown.get(region.id).serial);
-    const moved = shown.map((region) => changed.has(region.id));
+    const moved = shown.map((region) => boxes.has(region.id));
+    const placed = shown.map((region, index) => (moved[index] ? carriedTo(region, boxes.get(region.id)) : region));
     for (let one = 0; one < shown.length; one++)
       for (let two = one + 1; two < shown.length; two++)
-        if (moved[one] || moved[two]) this.#patchPair(pairKey(serials[one], serials[two]), shown[one], shown[two]);
+        if (moved[one] || moved[two]) this.#patchPair(pairKey(serials[one], serials[two]), placed[one], placed[two]);
   }
 
   #patchPair(key, one, two) {
@@ -244,7 +220,7 @@ export class Stage {
     }
     if (!element && this.#patches.size >= MOST_PATCHES) return;
     if (!element) {
-      element = h("div", { class: "rag-patch" }, h("div"));
+      element = h(".rag-patch", h("div"));
       this.#patches.set(key, element);
       this.patches.append(element);
     }
@@ -283,7 +259,6 @@ const pixels = (box, size) => `${Math.round(box.w * size.width)} × ${Math.round
 
 const percent = (fraction) => Math.round(100 * fraction);
 
-/** A region in words, for screen readers. */
 export function described(region, number) {
   const state =
     (region.enabled ? "" : say("aria.hidden")) + (region.locked ? say("aria.locked") : "") + extrasOf(region, ", ");

@@ -26,24 +26,23 @@ class Still {
   constructor(node) {
     this.node = node;
     this.fresh = widgetOf(node, "split_ratio")?.value;
-    this.paper = h("div", { class: "rag-paper" });
-    this.fault = h("div", { class: "rag-fault" });
-    this.root = h("div", { class: "rag-still" }, h("div", { class: "rag-stage" }, this.paper), this.fault);
+    this.paper = h(".rag-paper");
+    this.fault = h(".rag-fault");
+    this.root = h(".rag-still", h(".rag-stage", this.paper), this.fault);
     const options = { serialize: false, getMinHeight: () => HEIGHT, getValue: () => "" };
-    const widget = addElement(node, "layout_preview", "RAG_STILL", this.root, options);
+    const widget = addElement(this, "layout_preview", "RAG_STILL", this.root, options);
     widget.serialize = false; // not in the workflow; the option keeps it out of the prompt
-    chain(node, "onAdded", () => this.#added());
-    chain(node, "onConfigure", () => this.#added());
-    chain(node, "onConnectionsChange", () => setTimeout(() => this.refresh()));
-    chain(node, "onRemoved", () => stills.delete(this));
     for (const name of FOLLOWED[node.comfyClass]) {
       const followed = widgetOf(node, name);
       if (followed) chain(followed, "callback", () => refreshAll());
     }
   }
 
-  #added() {
-    if (!this.node.graph) return; // a copy on the clipboard
+  removed() {
+    stills.delete(this);
+  }
+
+  added() {
     stills.add(this);
     this.refresh();
   }
@@ -64,8 +63,8 @@ class Still {
 }
 
 function still({ box, prompt, color }, number, own, spoken) {
-  const words = h("div", { class: "rag-inside" }, h("span", { class: "rag-words" }, spoken ? prompt : ""));
-  const label = h("span", { class: "rag-label" }, h("b", {}, `${number}`));
+  const words = h(".rag-inside", h("span.rag-words", spoken ? prompt : ""));
+  const label = h("span.rag-label", h("b", `${number}`));
   const element = h("div", { class: own ? "rag-region" : "rag-region rag-off" }, words, label);
   element.style.setProperty("--rag-tint", color);
   element.style.setProperty("--rag-ink", inkOn(color));
@@ -80,13 +79,13 @@ function still({ box, prompt, color }, number, own, spoken) {
  */
 function* faultsOf(node, fresh) {
   if (FOLLOWED[node.comfyClass].some((name) => isLinked(node, name) && widgetValue(node, name) === undefined)) {
-    yield h("div", {}, say("still.linked"));
+    yield h("div", say("still.linked"));
     return;
   }
   if (node.comfyClass === "RAGRegionBox") {
     const [x, y, width, height] = ["x", "y", "width", "height"].map((name) => widgetValue(node, name));
     const outside = Math.max(x + width, y + height) > 1 + BORDER_SLACK;
-    if (outside) yield h("div", { class: "rag-reason" }, say("still.outside"));
+    if (outside) yield h(".rag-reason", say("still.outside"));
     return;
   }
   const ratio = String(widgetValue(node, "split_ratio"));
@@ -94,18 +93,18 @@ function* faultsOf(node, fresh) {
   try {
     cells = parseRatio(ratio).length;
   } catch (error) {
-    yield h("div", { class: "rag-reason" }, ratioFault(error));
+    yield h(".rag-reason", ratioFault(error));
     const bad = ratio.slice(error.start, error.end) || " ";
-    yield h("div", { class: "rag-ratio" }, ratio.slice(0, error.start), h("mark", {}, bad), ratio.slice(error.end));
+    yield h(".rag-ratio", ratio.slice(0, error.start), h("mark", bad), ratio.slice(error.end));
     return;
   }
   const text = String(widgetValue(node, "text") ?? "");
   if (!text.trim() && ratio === fresh) {
-    yield h("div", {}, say("still.empty", { cells })); // nothing was typed yet: a new node is not wrong
+    yield h("div", say("still.empty", { cells })); // nothing was typed yet: a new node is not wrong
     return;
   }
   const prompts = splitPrompts(text, cells).length;
-  if (prompts !== cells) yield h("div", { class: "rag-reason" }, say("still.count", { cells, prompts }));
+  if (prompts !== cells) yield h(".rag-reason", say("still.count", { cells, prompts }));
 }
 
 function refreshAll() {
@@ -115,7 +114,6 @@ function refreshAll() {
   }
 }
 
-/** Give a new node its preview, if it is one that shows any. */
 export function addStill(node) {
   if (!(node.comfyClass in FOLLOWED)) return;
   setLanguage(app.extensionManager?.setting?.get("Comfy.Locale"));
@@ -124,7 +122,6 @@ export function addStill(node) {
   node.setSize([node.size[0], node.size[1] + HEIGHT]);
 }
 
-/** Once, when the page is set up. */
 export function followStills() {
   onGraphChange(refreshAll);
 }

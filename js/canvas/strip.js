@@ -1,9 +1,10 @@
 /** Below the stage: the list of regions with what concerns the selected ones, as high as its user wants it. */
 
 import { Details } from "./details.js";
-import { h, iconButton } from "./dom.js";
+import { h, iconButton, keepsWheel, titled } from "./dom.js";
 import { ALIGNMENTS, aligned, distributed } from "./group.js";
 import { List } from "./list.js";
+import { Own } from "./own.js";
 import { say } from "./texts.js";
 
 const LEAST = 28;
@@ -14,31 +15,33 @@ const STEP = 16;
 export class Strip {
   #last = null;
 
-  /** @param {import("./editor.js").Editor} editor */
   constructor(editor) {
     this.editor = editor;
     this.list = new List(editor);
     this.details = new Details(editor);
     this.group = new Group(editor);
-    this.head = h("div", { class: "rag-head" }, this.details.root, this.group.root);
-    this.root = h("div", { class: "rag-strip", "data-capture-wheel": "true" }, this.head, this.list.root);
-    const title = say("splitter");
-    const role = { role: "separator", tabindex: 0, "aria-orientation": "horizontal", title, "aria-label": title };
-    this.splitter = h("div", { class: "rag-splitter", ...role });
+    this.own = new Own(editor);
+    const onkeydown = (event) => {
+      if (event.key !== "Escape") return;
+      event.stopPropagation();
+      editor.stage.focus(editor.selected);
+    };
+    this.head = h(".rag-head", { onkeydown }, this.details.root, this.group.root, this.own.root);
+    this.root = keepsWheel(h(".rag-strip", this.head, this.list.root));
+    const role = { role: "separator", tabindex: 0, "aria-orientation": "horizontal", ...titled(say("splitter")) };
+    this.splitter = h(".rag-splitter", role);
     this.#listen();
   }
 
-  render(regions, chosen, size) {
-    const selected = chosen.at(-1) ?? null;
+  render({ model, chosen, chosenRegions, selected, size }) {
     this.group.render(chosen);
     this.details.root.hidden = chosen.length > 1;
-    this.details.render(
-      regions.find((region) => region.id === selected),
-      size,
-    );
-    this.list.render(regions, chosen);
-    if (selected && selected !== this.#last) this.#show(this.list.row(selected));
-    this.#last = selected;
+    this.details.render(model.find(selected), size);
+    this.own.render(chosenRegions);
+    this.list.render(model.regions, chosen);
+    const place = selected && `${selected} ${model.regions.findIndex((region) => region.id === selected)}`;
+    if (place && place !== this.#last) this.#show(this.list.row(selected));
+    this.#last = place;
   }
 
   /** Scroll to a row, this strip alone: scrollIntoView would move the page as well. */
@@ -77,8 +80,9 @@ export class Strip {
       event.preventDefault();
       event.stopPropagation();
       const { now, most } = this.#heights();
-      editor.changeView({ strip: clamped(now + by, most) });
+      editor.setView({ ...editor.view, strip: clamped(now + by, most) });
     });
+    splitter.addEventListener("keyup", () => editor.changeView({}));
   }
 
   #heights() {
@@ -89,18 +93,15 @@ export class Strip {
 
 const clamped = (height, most) => Math.round(Math.max(LEAST, Math.min(height, Math.max(most, LEAST))));
 
-/** What can be done with several regions at once. */
 class Group {
   constructor(editor) {
     const spread = (axis) => this.#place((boxes) => distributed(boxes, axis, editor.size));
     const align = (way) => this.#place((boxes) => aligned(boxes, way, editor.size));
     this.editor = editor;
     this.count = h("strong");
-    this.spread = ["x", "y"].map((axis) => iconButton(`spread.${axis}`, say(`spread.${axis}`), () => spread(axis)));
-    const ways = Object.keys(ALIGNMENTS).map((way) =>
-      iconButton(`align.${way}`, say(`align.${way}`), () => align(way)),
-    );
-    this.root = h("div", { class: "rag-group", hidden: true }, this.count, ...ways, ...this.spread);
+    this.spread = ["x", "y"].map((axis) => iconButton(`spread.${axis}`, () => spread(axis)));
+    const ways = Object.keys(ALIGNMENTS).map((way) => iconButton(`align.${way}`, () => align(way)));
+    this.root = h(".rag-group", { hidden: true }, this.count, ...ways, ...this.spread);
   }
 
   render(chosen) {

@@ -7,63 +7,56 @@ import { SplitPanel } from "./split_panel.js";
 import { say } from "./texts.js";
 
 export class Toolbar {
-  /** @param {import("./editor.js").Editor} editor */
   constructor(editor) {
     this.editor = editor;
     const { host } = editor;
-    const open = (name) => ({ "aria-expanded": "false", onclick: () => this.#toggle(name) });
-    this.splitButton = h(
-      "button",
-      { type: "button", title: say("tool.splitTitle"), ...open("split") },
-      say("tool.split"),
-    );
-    this.buttons = {
-      split: this.splitButton,
-      layouts: iconButton("layouts", say("tool.layouts"), () => this.#toggle("layouts")),
-      view: iconButton("view", say("tool.view"), () => this.#toggle("view")),
-      help: iconButton("help", say("tool.help"), () => this.#toggle("help")),
-    };
+    const close = () => this.close();
     this.panels = {
-      split: new SplitPanel(editor, () => this.close()),
-      layouts: new LayoutsPanel(editor, () => this.close()),
+      split: new SplitPanel(editor, close),
+      layouts: new LayoutsPanel(editor, close),
       view: new ViewPanel(editor),
       help: new HelpPanel(editor),
     };
-    this.trace = iconButton("trace", say("tool.trace"), () => editor.trace.toggle());
-    this.full = iconButton("full", say("tool.full"), () => host.toggleFull());
-    this.root = h(
-      "div",
-      { class: "rag-tools" },
-      h(
-        "div",
-        { class: "rag-bar", role: "toolbar", "aria-label": say("aria.toolbar") },
-        iconButton("new", say("tool.new"), () => editor.addRegion()),
-        this.trace,
-        this.splitButton,
-        this.buttons.layouts,
-        iconButton("undo", say("tool.undo"), () => host.undo()),
-        iconButton("redo", say("tool.redo"), () => host.redo()),
-        iconButton("background", say("tool.background"), () => host.toggleBackground()),
-        this.buttons.view,
-        iconButton("clear", say("tool.clear"), () => editor.clear()),
-        this.buttons.help,
-        this.full,
-      ),
-      ...Object.values(this.panels).map((panel) => panel.root),
+    const opens = (name) => iconButton(`tool.${name}`, () => this.#toggle(name));
+    const split = { title: say("tool.splitTitle"), onclick: () => this.#toggle("split") };
+    this.buttons = {
+      split: h("button", split, say("tool.split")),
+      layouts: opens("layouts"),
+      view: opens("view"),
+      help: opens("help"),
+    };
+    this.trace = iconButton("tool.trace", () => editor.trace.toggle());
+    this.full = iconButton("tool.full", () => host.toggleFull());
+    const bar = h(
+      ".rag-bar",
+      { role: "toolbar", "aria-label": say("aria.toolbar") },
+      iconButton("tool.new", () => editor.addRegion()),
+      this.trace,
+      this.buttons.split,
+      this.buttons.layouts,
+      iconButton("tool.undo", () => host.undo()),
+      iconButton("tool.redo", () => host.redo()),
+      iconButton("tool.background", () => host.toggleBackground()),
+      this.buttons.view,
+      iconButton("tool.clear", () => editor.clear()),
+      this.buttons.help,
+      this.full,
     );
-    this.root.addEventListener("keydown", (event) => {
+    const onkeydown = (event) => {
       const open = Object.keys(this.panels).find((name) => !this.panels[name].root.hidden);
       if (event.key !== "Escape" || !open) return;
       event.stopPropagation();
       this.buttons[open].focus();
       this.close();
-    });
+    };
+    this.root = h(".rag-tools", { onkeydown }, bar, ...Object.values(this.panels).map((panel) => panel.root));
+    this.#showOpen();
   }
 
-  /** @param {import("./value.js").Region[]} chosen The selected ones, and the number of the last. */
+  /** @param {Region[]} chosen The selected ones, and the number of the last. */
   render(chosen, number) {
     const several = chosen.length > 1 || chosen.some((region) => region.locked);
-    this.splitButton.disabled = several;
+    this.buttons.split.disabled = several;
     if (several && !this.panels.split.root.hidden) this.#toggle(null);
     this.panels.split.render(chosen[0], number);
   }
@@ -72,25 +65,25 @@ export class Toolbar {
     if (Object.values(this.panels).some((panel) => !panel.root.hidden)) this.#toggle(null);
   }
 
-  showView(view) {
-    this.panels.view.show(view);
-  }
-
   showTrace(on) {
     this.trace.setAttribute("aria-pressed", on);
   }
 
   showFull(full) {
-    setIcon(this.full, full ? "node" : "full", say(full ? "tool.node" : "tool.full"));
+    setIcon(this.full, full ? "tool.node" : "tool.full");
   }
 
   #toggle(name) {
     this.editor.finish();
-    for (const [one, { root }] of Object.entries(this.panels)) {
-      root.hidden = one !== name || !root.hidden;
-      this.buttons[one].setAttribute("aria-expanded", !root.hidden);
-    }
-    if (!this.panels.layouts.root.hidden) this.panels.layouts.open();
+    for (const [one, { root }] of Object.entries(this.panels)) root.hidden = one !== name || !root.hidden;
+    this.#showOpen();
+    const open = this.panels[name];
+    if (open && !open.root.hidden) open.open?.();
     this.editor.render();
+  }
+
+  #showOpen() {
+    for (const [name, { root }] of Object.entries(this.panels))
+      this.buttons[name].setAttribute("aria-expanded", !root.hidden);
   }
 }

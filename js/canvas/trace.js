@@ -1,6 +1,6 @@
-/** The tool for regions that are no boxes: drawn with the pointer held, or corner by corner. */
+/** The tool for regions that are no boxes: drawn with the pointer held, or corner by corner, with keys as well. */
 
-import { TOKEN } from "./geometry.js";
+import { ARROWS, snap, TOKEN } from "./geometry.js";
 import { around, simplified } from "./shape.js";
 import { say } from "./texts.js";
 import { freeColor } from "./value.js";
@@ -9,14 +9,15 @@ import { freeColor } from "./value.js";
 const CLOSE = 10;
 
 const inside = (part) => Math.min(Math.max(part, 0), 1);
+const same = (one, other) => Boolean(one && other) && one.every((part, axis) => Math.abs(part - other[axis]) < 1e-6);
 
 export class Trace {
   on = false;
-  /** What its user should know, in words. */
   hint = "";
   #corners = [];
+  /** Where the keys are, [x, y]; null while the pointer draws. */
+  #at = null;
 
-  /** @param {import("./editor.js").Editor} editor */
   constructor(editor) {
     this.editor = editor;
   }
@@ -31,11 +32,6 @@ export class Trace {
     editor.stage.focus(editor.selected);
   }
 
-  /** Whether corners wait for more. */
-  get open() {
-    return this.#corners.length > 0;
-  }
-
   /** @returns {boolean} Whether there was anything to give up. */
   stop() {
     const { on } = this;
@@ -43,14 +39,11 @@ export class Trace {
     return on;
   }
 
-  /** @returns {import("./pointer.js").Gesture} */
   gesture({ x, y }, { width, height }) {
     const corners = this.#corners;
-    const { open } = this;
-    const add = (dx, dy) => {
-      corners.push([inside(x + dx), inside(y + dy)]);
-      this.#show(corners);
-    };
+    const open = corners.length > 0;
+    this.#at = null;
+    const add = (dx, dy) => this.#put([inside(x + dx), inside(y + dy)]);
     const [firstX, firstY] = corners[0] ?? [];
     const closes = corners.length > 2 && Math.hypot((x - firstX) * width, (y - firstY) * height) < CLOSE;
     let dragged = false;
@@ -67,11 +60,59 @@ export class Trace {
 
   /** The pointer moves without a press: the next side would go there. */
   hover(at) {
-    this.#show([...this.#corners, [at.x, at.y]]);
+    this.#at = null;
+    this.#show(this.#corners.length ? [at.x, at.y] : undefined);
+  }
+
+  /** @returns {boolean} Whether a key is one of this tool's. */
+  key(event) {
+    if (event.key in ARROWS) this.#go(event);
+    else if (event.key === "Backspace" || event.key === "Delete") this.#corners.pop();
+    else if (event.key === "Enter") this.#enter();
+    else if (event.key === " ") this.#corner();
+    else return false;
+    if (this.on) this.#show(this.#at);
+    return true;
+  }
+
+  #go({ key, shiftKey, altKey }) {
+    const step = altKey ? 0.25 : shiftKey ? 4 : 1;
+    const { width, height } = this.editor.size;
+    const from = this.#at ?? this.#corners.at(-1) ?? [0.5, 0.5];
+    this.#at = [width, height].map((pixels, axis) => {
+      const to = inside(from[axis] + (ARROWS[key][axis] * step * TOKEN) / pixels);
+      return altKey || !ARROWS[key][axis] ? to : snap(to, pixels);
+    });
+    this.#tell();
+  }
+
+  /** A corner here; on the first or the last one the shape is done. */
+  #enter() {
+    const [first, last] = [this.#corners[0], this.#corners.at(-1)];
+    const done = this.#at ? this.#corners.length > 2 && (same(this.#at, first) || same(this.#at, last)) : first;
+    if (done) this.close();
+    else this.#corner();
+  }
+
+  #corner() {
+    this.#at ??= [0.5, 0.5];
+    if (!same(this.#at, this.#corners.at(-1))) this.#put(this.#at);
+    this.#tell();
+  }
+
+  #tell() {
+    const { width, height } = this.editor.size;
+    const [x, y] = [this.#at[0] * width, this.#at[1] * height].map(Math.round);
+    this.editor.announce("say.corner", { x, y, count: this.#corners.length });
+  }
+
+  #put(corner) {
+    this.#corners.push(corner);
+    this.#show();
   }
 
   close() {
-    const points = this.open ? simplified(this.#corners) : [];
+    const points = this.#corners.length ? simplified(this.#corners) : [];
     const box = around(points);
     const { width, height } = this.editor.size;
     if (points.length < 3 || Math.min(box.w * width, box.h * height) < TOKEN) return this.#start("trace.small");
@@ -81,13 +122,16 @@ export class Trace {
 
   #start(hint) {
     this.#corners = [];
-    this.#show([]);
+    this.#at = hint ? [0.5, 0.5] : null;
     this.hint = hint && say(hint);
     this.editor.render();
+    this.#show(this.#at);
     if (hint) this.editor.announce(hint);
   }
 
-  #show(points) {
-    this.editor.stage.showTrace(points, freeColor(this.editor.model.regions));
+  /** @param {[number, number]} [next] Where the next corner would be. */
+  #show(next) {
+    const line = next && this.#corners.length ? [...this.#corners, next] : this.#corners;
+    this.editor.stage.showTrace(line, freeColor(this.editor.model.regions), this.#at);
   }
 }

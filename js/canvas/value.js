@@ -9,13 +9,6 @@
 
 import { colorOf } from "./color.js";
 
-/**
- * @typedef {{x: number, y: number, w: number, h: number}} Box In fractions of the image.
- * @typedef {Box & {id: string, prompt: string, enabled: boolean, locked?: boolean, color: string, name?: string,
- *   strength?: number, loras?: {name: string, strength: number}[], points?: [number, number][]}} Region
- * @typedef {{version: 1, regions: Region[], linked?: string}} Drawing
- */
-
 export const VERSION = 1;
 
 /** As rag_sampler/layout.py: rounded decimals may reach so far over the border. */
@@ -32,9 +25,7 @@ export class DrawingError extends Error {
 
 /**
  * The drawing in a text, empty for an empty text.
- * @param {string} text
  * @param {number[]} [mended] Takes the numbers of regions that leave the picture, which are cut; else they are errors.
- * @returns {Drawing}
  * @throws {DrawingError}
  */
 export function parseDrawing(text, mended) {
@@ -55,7 +46,6 @@ export function parseDrawing(text, mended) {
   return { ...data, version: VERSION, regions: complete(regions) };
 }
 
-/** @param {Drawing} drawing */
 export function writeDrawing(drawing) {
   const regions = drawing.regions.map((region) => {
     const points = region.points?.map((corner) => corner.map(six));
@@ -64,23 +54,17 @@ export function writeDrawing(drawing) {
   return JSON.stringify({ ...drawing, regions });
 }
 
-/** An id that no region has: r1, r2, ... */
 export function freeId(regions) {
   const taken = new Set(regions.map((region) => region.id));
   for (let number = 1; ; number++) if (!taken.has(`r${number}`)) return `r${number}`;
 }
 
-/** The first colour of the palette that no region has. */
 export function freeColor(regions) {
   const taken = new Set(regions.map((region) => region.color));
   for (let index = 0; ; index++) if (!taken.has(colorOf(index))) return colorOf(index);
 }
 
-/**
- * The number that each region has on the canvas, in messages and in previews; hidden regions have none.
- * @param {Region[]} regions
- * @returns {Map<string, number>}
- */
+/** The number that each region has on the canvas, in messages and in previews; hidden regions have none. */
 export function numbersOf(regions) {
   return new Map(regions.filter((region) => region.enabled).map((region, index) => [region.id, index + 1]));
 }
@@ -114,6 +98,20 @@ function inside(region, index, mended) {
   return { ...region, ...box, ...(points && { points }) };
 }
 
+const isShare = (value) => isNumber(value) && value >= 0 && value <= 1;
+const isLora = (one) => isObject(one) && typeof one.name === "string" && one.name && isNumber(one.strength);
+const isCorner = (one) => Array.isArray(one) && one.length === 2 && one.every(isShare);
+
+/** What may be left out: what it has to be, and how that is said. */
+const OPTIONAL = {
+  prompt: [(value) => typeof value === "string", '"…"'],
+  enabled: [(value) => typeof value === "boolean", "true / false"],
+  strength: [isShare, "0 … 1"],
+  loras: [(all) => Array.isArray(all) && all.every(isLora), '[{"name": "…", "strength": 1}]'],
+  points: [(all) => Array.isArray(all) && all.length > 2 && all.every(isCorner), "[[0 … 1, 0 … 1], …], ≥ 3"],
+  color: [(value) => value === null || (typeof value === "string" && /^(#[0-9a-f]{6})?$/i.test(value)), '"#3cb44b"'],
+};
+
 function check(region, index) {
   const fail = (key, found, right) => {
     const shown = found === undefined ? "undefined" : JSON.stringify(found).slice(0, 40);
@@ -121,27 +119,14 @@ function check(region, index) {
   };
   if (!isObject(region)) fail("region", region, "{x, y, w, h}");
   for (const key of ["x", "y", "w", "h"]) if (!isNumber(region[key])) fail(key, region[key], "0 … 1");
-  for (const [start, size] of [
-    ["x", "w"],
-    ["y", "h"],
-  ]) {
+  for (const [start, size] of ["xw", "yh"]) {
     if (region[size] <= 0) fail(size, region[size], "> 0");
     if (region[start] < 0) fail(start, region[start], "≥ 0");
     const end = region[start] + region[size];
     if (end > 1 + BORDER_SLACK) fail(`${start} + ${size}`, end, "≤ 1");
   }
-  if ("prompt" in region && typeof region.prompt !== "string") fail("prompt", region.prompt, '"…"');
-  if ("enabled" in region && typeof region.enabled !== "boolean") fail("enabled", region.enabled, "true / false");
-  const { strength = 1, loras = [], points } = region;
-  const share = (value) => isNumber(value) && value >= 0 && value <= 1;
-  if (!share(strength)) fail("strength", strength, "0 … 1");
-  const lora = (one) => isObject(one) && typeof one.name === "string" && one.name && isNumber(one.strength);
-  if (!Array.isArray(loras) || !loras.every(lora)) fail("loras", loras, '[{"name": "…", "strength": 1}]');
-  const corner = (one) => Array.isArray(one) && one.length === 2 && one.every(share);
-  if (points !== undefined && !(Array.isArray(points) && points.length > 2 && points.every(corner)))
-    fail("points", points, "[[0 … 1, 0 … 1], …], ≥ 3");
-  const color = region.color ?? "";
-  if (typeof color !== "string" || !/^(#[0-9a-f]{6})?$/i.test(color)) fail("color", color, '"#3cb44b"');
+  for (const [key, [fits, right]] of Object.entries(OPTIONAL))
+    if (region[key] !== undefined && !fits(region[key])) fail(key, region[key], right);
 }
 
 /** Regions with everything that may be left out: an id of their own, a prompt, a colour. */

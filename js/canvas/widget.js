@@ -24,6 +24,7 @@ const memory = new Map();
 /** @type {Set<Canvas>} Those that are on a graph. */
 const canvases = new Set();
 
+/** The editor's Host (types.d.ts). */
 export class Canvas {
   /** What the last run said: the true size, what had been guessed, and the picture linked as background. */
   told = {};
@@ -32,36 +33,18 @@ export class Canvas {
 
   constructor(node, name) {
     this.node = node;
-    this.editor = new Editor({
-      changed: () => this.#capture(),
-      undoing: () => this.#remember(performance.now()),
-      undo: () => this.#execute("Comfy.Undo"),
-      redo: () => this.#execute("Comfy.Redo"),
-      toggleBackground: () => this.#toggleBackground(),
-      toggleFull: () => this.#toggleFull(),
-      help: () => this.#help(),
-      makeMask: (number) => this.#makeMask(number),
-      loras: async () => (await answered(api.fetchApi("/models/loras"))).json(),
-      layouts,
-      resize: (size) => this.#resize(size),
-      selected: () => this.#remember(),
-      viewed: (view) => this.#keepView(view),
-    });
+    this.editor = new Editor(this);
     const { editor } = this;
     this.full = new Full(editor);
     this.backdrop = new Backdrop(this);
-    this.widget = addElement(node, name, "RAG_CANVAS", editor.root, {
+    this.widget = addElement(this, name, "RAG_CANVAS", editor.root, {
       getValue: () => editor.text,
       setValue: (value) => {
         editor.text = asText(value);
       },
       getMinHeight: () => MIN_HEIGHT,
     });
-    chain(node, "onAdded", () => this.#added());
-    chain(node, "onConfigure", () => this.#added());
-    chain(node, "onConnectionsChange", () => setTimeout(() => this.refresh()));
     chain(node, "onExecuted", (message) => this.#executed(message));
-    chain(node, "onRemoved", () => this.removed());
     for (const size of ["width", "height"]) {
       const widget = widgetOf(node, size);
       if (widget) chain(widget, "callback", () => this.refresh());
@@ -83,7 +66,7 @@ export class Canvas {
     if (picture && (picture.width !== width || picture.height !== height)) notes.push(say("status.picture", picture));
     editor.note = notes.join(" · ");
     editor.hint = from ? say("empty.linked", { from }) : "";
-    editor.setSize(size ?? editor.size);
+    editor.size = { width, height };
     editor.setZoom(editor.full ? 1 : (app.canvas?.ds?.scale ?? 1));
     this.backdrop.show();
     editor.render();
@@ -102,8 +85,7 @@ export class Canvas {
 
   // --- the node's life ---
 
-  #added() {
-    if (!this.node.graph) return; // a copy on the clipboard
+  added() {
     canvases.add(this);
     this.key = `${this.node.graph.id}:${this.node.id}`;
     const { editor, node } = this;
@@ -114,7 +96,7 @@ export class Canvas {
       editor.model.linked = known.linked || editor.model.linked;
       editor.chosen = known.chosen;
       if (performance.now() - known.undoing < UNDO_TIME) {
-        if (known.full) setTimeout(() => this.#toggleFull(true), 60);
+        if (known.full) setTimeout(() => this.toggleFull(true), 60);
         for (const wait of [60, 200, 400]) setTimeout(() => this.#focusAgain(), wait);
       }
     }
@@ -139,25 +121,36 @@ export class Canvas {
     memory.set(this.key, { chosen, linked: model.linked, told: this.told, full, undoing });
   }
 
-  #execute(command) {
+  selected() {
+    this.#remember();
+  }
+
+  undoing() {
     this.#remember(performance.now());
+  }
+
+  undo(command = "Comfy.Undo") {
+    this.undoing();
     app.extensionManager.command.execute(command);
   }
 
-  /** One step of undo. */
-  #capture() {
+  redo() {
+    this.undo("Comfy.Redo");
+  }
+
+  changed() {
     this.#remember();
     const tracker = app.extensionManager.workflow.activeWorkflow?.changeTracker;
     if (tracker?.captureCanvasState) tracker.captureCanvasState();
     else tracker?.checkState?.(); // its name before 1.45
   }
 
-  #keepView(view) {
+  viewed(view) {
     for (const [name, key] of Object.entries(VIEW)) {
       if (view[name] === undefined) delete this.node.properties[key];
       else this.node.setProperty(key, view[name]);
     }
-    this.#capture();
+    this.changed();
   }
 
   #executed(message) {
@@ -176,34 +169,45 @@ export class Canvas {
 
   // --- what the tools ask for ---
 
-  #toggleBackground() {
-    this.node.setProperty("rag_background", this.backdrop.off ? "on" : "off");
-    this.backdrop.show();
-    this.#capture();
+  async loras() {
+    return (await answered(api.fetchApi("/models/loras"))).json();
   }
 
-  #resize(size) {
+  async layouts(kept) {
+    const how = { overwrite: true, stringify: true, throwOnError: false };
+    if (kept) return answered(api.storeUserData(LAYOUTS, kept, how));
+    const answer = await api.getUserData(LAYOUTS);
+    return answer.status === 404 ? {} : (await answered(answer)).json();
+  }
+
+  toggleBackground() {
+    this.node.setProperty("rag_background", this.backdrop.off ? "on" : "off");
+    this.backdrop.show();
+    this.changed();
+  }
+
+  resize(size) {
     for (const name of ["width", "height"]) {
       const widget = widgetOf(this.node, name);
       widget.value = size[name];
       widget.callback?.(widget.value, app.canvas, this.node);
     }
-    this.#capture();
+    this.changed();
   }
 
-  #toggleFull(on) {
+  toggleFull(on) {
     this.full.toggle(on);
     this.refresh();
   }
 
   /** The page of help: ComfyUI opens it from the tools of a selected node. */
-  #help() {
+  help() {
     this.full.toggle(false);
     app.canvas.selectNode(this.node);
     setTimeout(() => document.querySelector("[data-testid='info-button']")?.click(), 100);
   }
 
-  #makeMask(number) {
+  makeMask(number) {
     const { node } = this;
     const mask = window.LiteGraph.createNode("RAGRegionsToMask");
     node.graph.add(mask);
@@ -212,16 +216,8 @@ export class Canvas {
     for (const [name, value] of Object.entries({ index: number, width, height })) widgetOf(mask, name).value = value;
     const input = mask.inputs.findIndex((one) => one.name === "regions");
     node.connect(0, mask, input);
-    this.#capture();
+    this.changed();
   }
-}
-
-/** The layouts that are kept by name; with an argument, keep these. */
-async function layouts(kept) {
-  if (kept)
-    return answered(api.storeUserData(LAYOUTS, kept, { overwrite: true, stringify: true, throwOnError: false }));
-  const answer = await api.getUserData(LAYOUTS);
-  return answer.status === 404 ? {} : (await answered(answer)).json();
 }
 
 async function answered(asked) {
@@ -243,7 +239,6 @@ export function makeCanvas(node, name) {
   return { widget, minWidth: 420, minHeight: 820 };
 }
 
-/** Once, when the page is set up: follow the graph, its zoom, and the pictures of runs. */
 export function followCanvases() {
   onGraphChange(() => {
     for (const canvas of canvases) {

@@ -47,21 +47,31 @@ def test_strength_and_lora_with_the_mouse(comfy: ComfyPage, canvas: str):
     assert "loras" not in comfy.regions(canvas)[1]
 
 
-def test_strength_and_lora_with_the_keys_and_other_loras_are_kept(comfy: ComfyPage, canvas: str):
+def test_strength_and_lora_of_several_with_the_keys_in_a_step_each(comfy: ComfyPage, canvas: str):
     other = {"name": "other.safetensors", "strength": 0.3}
-    region = vars(LEFT) | {"prompt": "", "loras": [{"name": "old.safetensors", "strength": 0.6}, other]}
-    comfy.set_widget(canvas, "regions", json.dumps([region]))
+    loras = [{"name": "old.safetensors", "strength": 0.6}, other]
+    regions = [vars(LEFT) | {"prompt": "", "loras": loras}, vars(RIGHT) | {"prompt": ""}]
+    comfy.set_widget(canvas, "regions", json.dumps(regions))
+    comfy.capture()
+    mark = comfy.page.locator(".rag-canvas .rag-extras").first
+    until(comfy, lambda: "old.safetensors: not installed" in mark.get_attribute("title"), True)
+    steps = comfy.steps()
     comfy.paper().focus()
-    comfy.press("]", "s", "ArrowLeft", "ArrowLeft", "Escape", "l")
+    comfy.press("Control+a", "s", "ArrowLeft", "ArrowLeft", "Escape")
+    assert [region["strength"] for region in comfy.regions(canvas)] == [0.9, 0.9]
+    assert comfy.steps() == steps + 1
+    comfy.press("l")
     search = comfy.page.get_by_placeholder("Search LoRAs")
     search.wait_for()
     comfy.page.keyboard.type("STRIPES")
     assert comfy.page.locator(".rag-menu button:visible").all_inner_texts() == [LORA]
     comfy.press("Enter")
-    (found,) = comfy.regions(canvas)
-    assert found["strength"] == 0.9
-    assert found["loras"] == [{"name": LORA, "strength": 0.6}, other]
+    first, second = comfy.regions(canvas)
+    assert first["loras"] == [{"name": LORA, "strength": 0.6}, other]
+    assert second["loras"] == [{"name": LORA, "strength": 1}]
+    assert comfy.steps() == steps + 2
     assert comfy.run("() => document.activeElement.dataset.region")  # the keys go on
+    assert mark.get_attribute("title").split("\n")[2:] == ["other.safetensors: not installed"]
 
 
 def test_order_and_menu_with_the_keys(comfy: ComfyPage, canvas: str):

@@ -169,6 +169,7 @@ def test_help_shows_the_page_and_its_picture(comfy: ComfyPage, canvas: str):
 def test_the_editor_says_why_something_did_not_work(comfy: ComfyPage, canvas: str):
     comfy.button("Keys and hints").click()
     panel = comfy.page.locator(".rag-help")
+    panel.get_by_text("With keys alone").wait_for()
     panel.get_by_role("button").click()
     panel.get_by_text("A thing is missing").wait_for()
     assert "8 tokens (128 pixels)" in panel.inner_text()

@@ -99,6 +99,23 @@ def test_corners_are_clicked(comfy: ComfyPage, canvas: str, end: str):
     assert comfy.page.locator(".rag-prompt").count() == 0
 
 
+def test_corners_are_set_with_keys_alone(comfy: ComfyPage, canvas: str):
+    steps = comfy.steps()
+    comfy.settle()
+    comfy.paper().focus()
+    comfy.press("p", "Enter", "Shift+ArrowRight", "Enter", "Shift+ArrowDown", "Space", "ArrowLeft", "Enter")
+    comfy.press("Backspace", "Shift+ArrowLeft", "Enter", "Enter")  # on the last corner: done
+    shape = [(0.5, 0.5), (0.75, 0.5), (0.75, 0.75), (0.438, 0.75)]
+    assert points(comfy, canvas) == shape
+    assert chosen(comfy) == [0]
+    comfy.press("p", "Enter", "Shift+ArrowUp", "Enter", "Shift+ArrowLeft", "Enter")
+    comfy.press("Shift+ArrowRight", "Shift+ArrowDown", "Enter")  # on the first one
+    assert points(comfy, canvas) == [(0.5, 0.5), (0.5, 0.25), (0.25, 0.25)]
+    comfy.press("p", "Backspace", "Enter", "Escape")
+    assert (len(comfy.regions(canvas)), tool(comfy)) == (2, "false")
+    assert comfy.steps() == steps + 2
+
+
 def test_escape_gives_up_a_shape_and_small_ones_say_so(comfy: ComfyPage, canvas: str):
     steps = comfy.steps()
     polygon(comfy, TRIANGLE, "Escape")
@@ -120,6 +137,10 @@ def test_a_shape_is_hit_where_it_is(comfy: ComfyPage, canvas: str):
     assert chosen(comfy) == [0]
     comfy.click(0.35, 0.35)
     assert chosen(comfy) == [1]
+    polygon(comfy, [(0.75, 0.25), (0.75, 0.75), (0.25, 0.75)])
+    label = comfy.page.locator(".rag-shaped .rag-label").last.bounding_box()
+    at = [label["x"] + 1, label["y"] + 1]
+    assert comfy.run("(at) => document.elementFromPoint(...at).tagName", at) == "polygon"
 
 
 def test_a_shape_moves_resizes_and_is_copied_as_boxes_are(comfy: ComfyPage, canvas: str):

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { contains, uncovered } from "../../js/canvas/geometry.js";
 import { Model } from "../../js/canvas/model.js";
-import { around, carriedTo, clip, simplified } from "../../js/canvas/shape.js";
+import { around, carriedTo, clip, seat, simplified } from "../../js/canvas/shape.js";
 import { parseDrawing, writeDrawing } from "../../js/canvas/value.js";
 import { vectors } from "./vectors.js";
 
@@ -110,4 +110,34 @@ test("shapes overlap where they share a token, not where their boxes do", () => 
 test("a style cuts to a shape, and not to a box", () => {
   assert.equal(clip(BOX, BOX), "");
   assert.equal(clip({ ...BOX, points: HALF }, BOX), "polygon(evenodd, 0% 0%,100% 0%,0% 100%)");
+});
+
+test("a label stands on its shape, where that is wide in one piece", () => {
+  const at = (points) => {
+    const region = { ...around(points), points };
+    const [left, top] = seat(region);
+    const place = { x: region.x + left * region.w, y: region.y + top * region.h };
+    assert.ok(contains(region, place), JSON.stringify(place));
+    return place;
+  };
+  const horseshoe = [
+    [0, 0],
+    [0.1, 0],
+    [0.1, 0.8],
+    [0.9, 0.8],
+    [0.9, 0],
+    [1, 0],
+    [1, 1],
+    [0, 1],
+  ];
+  assert.ok(at(horseshoe).y > 0.8);
+  assert.ok(
+    at([
+      [0.5, 0],
+      [1, 1],
+      [0, 1],
+    ]).y >= 0.5,
+  );
+  const flat = { ...BOX, points: HALF.map(([x]) => [x, 0]) }; // a text by hand: no line crosses it
+  assert.deepEqual(seat(flat), [0, 0]);
 });

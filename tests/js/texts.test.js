@@ -14,6 +14,14 @@ test("both languages name the same values", () => {
   for (const [key, text] of Object.entries(TEXTS.en)) assert.deepEqual(values(TEXTS.zh[key]), values(text), key);
 });
 
+test("both languages list as many keys", () => {
+  const listed = (texts) => {
+    const page = new URL(`../../js/docs/${texts["help.keys"]}.md`, import.meta.url);
+    return readFileSync(page, "utf8").match(/^#|\*\*/gm).length;
+  };
+  assert.equal(listed(TEXTS.zh), listed(TEXTS.en));
+});
+
 test("the page's language is taken where there is one", async () => {
   for (const [locale, word] of [
     ["zh", "分割"],

@@ -27,6 +27,7 @@ export class Editor {
   size = { width: 1024, height: 1024 };
   /** What the page has to say besides, in words; and what an empty paper says. */
   note = "";
+  warning = "";
   hint = "";
   view = {};
   full = false;
@@ -318,8 +319,9 @@ export class Editor {
     for (const [key, numbers] of Object.entries({ outside: this.model.mended, empty, overlap: overlapping, small }))
       if (numbers.length) parts.push(say(`status.${key}`, { numbers: numbers.join(", ") }));
     const text = [...parts, ...this.told].join(" · ");
-    if (this.status.textContent === text) return;
-    this.status.textContent = text;
-    this.status.title = text;
+    const all = [this.warning, text].filter(Boolean).join("\n");
+    if (this.status.title === all) return;
+    this.status.title = all;
+    this.status.replaceChildren(h(".rag-reason", this.warning), text);
   }
 }

@@ -7,7 +7,7 @@ import { Editor } from "./editor.js";
 import { Full } from "./full.js";
 import { TOKEN } from "./geometry.js";
 import { isLinked, linkedNode, sizeOf, widgetOf } from "./graph.js";
-import { addElement, chain, healElement, isAlive, keepWheel, onGraphChange } from "./page.js";
+import { addElement, chain, healElement, isAlive, keepWheel, nodeAt, onGraphChange } from "./page.js";
 import { say, setLanguage } from "./texts.js";
 
 const MIN_HEIGHT = 420;
@@ -65,12 +65,22 @@ export class Canvas {
     const { width, height } = size ?? editor.size;
     if (picture && (picture.width !== width || picture.height !== height)) notes.push(say("status.picture", picture));
     editor.note = notes.join(" · ");
+    editor.warning = this.told.warning ?? "";
     editor.hint = from ? say("empty.linked", { from }) : "";
     editor.size = { width, height };
     editor.setZoom(editor.full ? 1 : (app.canvas?.ds?.scale ?? 1));
     this.backdrop.show();
     editor.render();
     if (!editor.full) healElement(node, editor.root);
+  }
+
+  /** What a run warns of stands below the list: the page's own line for it would take its room from the paper. */
+  warned(text) {
+    this.told.warning = text;
+    const line = widgetOf(this.node, "$$node-text-preview");
+    if (line) line.hidden = line.options.hidden = true;
+    this.#remember();
+    this.refresh();
   }
 
   /** The picture's size; of a linked one, what the last run said, until the link says something else. */
@@ -260,6 +270,9 @@ export function followCanvases() {
   });
   api.addEventListener("b_preview_with_metadata", ({ detail }) => {
     for (const { backdrop } of canvases) backdrop.preview(String(detail.displayNodeId ?? detail.nodeId), detail.blob);
+  });
+  api.addEventListener("progress_text", ({ detail: { nodeId, text } }) => {
+    for (const canvas of canvases) if (nodeAt(canvas.node, String(nodeId)) === canvas.node) canvas.warned(text);
   });
   for (const name of ["execution_success", "execution_error", "execution_interrupted"])
     api.addEventListener(name, () => {

@@ -160,11 +160,17 @@ def test_what_a_run_warned_of_stands_at_the_canvas_until_it_is_mended(comfy: Com
     first, *others = drawing["regions"]
     wordless = {**drawing, "regions": [{**first, "prompt": ""}, *others]}
     comfy.set_widget(canvas, "regions", json.dumps(wordless))
+    place = comfy.paper().bounding_box()
     comfy.queue()
-    assert f"the prompt of region 1 of {len(others) + 1} is empty" in text_at(comfy, canvas)
+    empty = f"the prompt of region 1 of {len(others) + 1} is empty"
+    status = comfy.page.locator(".rag-status")
+    assert empty in text_at(comfy, canvas)
+    assert empty in status.inner_text()
+    assert comfy.paper().bounding_box() == place
     comfy.set_widget(canvas, "regions", json.dumps(drawing))
     comfy.queue()
     assert text_at(comfy, canvas) is None
+    assert empty not in status.inner_text()
 
 
 def text_at(comfy: ComfyPage, node: str) -> str | None:

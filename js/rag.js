@@ -6,13 +6,13 @@ import { setLanguage } from "./canvas/texts.js";
 import { followCanvases, makeCanvas } from "./canvas/widget.js";
 
 app.registerExtension({
-  name: "RAG.Regions",
-  getCustomWidgets: () => ({ RAG_CANVAS: makeCanvas }),
-  /** Before there are nodes. */
-  init: () => setLanguage(app.extensionManager?.setting?.get("Comfy.Locale")),
-  nodeCreated: addStill,
-  setup() {
-    followCanvases();
-    followStills();
-  },
+	name: "RAG.Regions",
+	getCustomWidgets: () => ({ RAG_CANVAS: makeCanvas }),
+	/** Before there are nodes. */
+	init: () => setLanguage(app.extensionManager?.setting?.get("Comfy.Locale")),
+	nodeCreated: addStill,
+	setup() {
+		followCanvases();
+		followStills();
+	},
 });

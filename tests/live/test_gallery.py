@@ -64,7 +64,7 @@ def pixels(path: Path) -> np.ndarray:
 def test_the_command(live: Live, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture):
     """A published example, a template, and one whose files no demo model has: a sheet of the first two."""
     monkeypatch.setattr(gallery, "Server", lambda root: nullcontext(live.server))
-    names = ["four_trees", template("CreateHookLora"), template("StyleModelLoader")]
+    names = ["four_trees", template("RAGRegionLora"), template("StyleModelLoader")]
     gallery.main(["--demo", "--out", str(tmp_path), "--only", *names])
     said = capsys.readouterr().out
     assert "2 made or there already" in said

@@ -21,7 +21,7 @@ FRAMES = """() => { window.ragFrames = []; let last = performance.now();
   const next = (now) => { ragFrames.push(now - last); last = now; if (window.ragFrames.length < 1e4) requestAnimationFrame(next); };
   requestAnimationFrame(next); }"""
 LOAD = """() => {
-  const ours = performance.getEntriesByType("resource").filter((one) => /extensions\\/[^/]+\\/(rag|canvas\\/)/.test(one.name));
+  const ours = performance.getEntriesByType("resource").filter((one) => /extensions\\/[^/]+\\/(rag|told|canvas\\/)/.test(one.name));
   const spans = ours.map((one) => [one.startTime, one.responseEnd]).sort((a, b) => a[0] - b[0]);
   let total = 0, end = 0;
   for (const [from, to] of spans) { total += Math.max(0, to - Math.max(from, end)); end = Math.max(end, to); }
@@ -82,7 +82,7 @@ def main() -> None:
             comfy = ComfyPage(browser, server, renderer)
             modules, size, load = comfy.run(LOAD)
             (canvas,) = comfy.new_graph({"type": "RAGRegionCanvas", "size": [420, 760]})
-            print(f"{renderer}: {modules} modules, {size / 1024:.0f} KiB, fetched in {load:.0f} ms")
+            print(f"{renderer}: {modules} modules, {size / 1024:.1f} KiB, fetched in {load:.0f} ms")
             for count in COUNTS:
                 comfy.set_widget(canvas, "regions", regions(count))
                 comfy.settle(1000)

@@ -4,27 +4,18 @@
  */
 
 import { api } from "../../scripts/api.js";
-import { app } from "../../scripts/app.js";
+import { nodeAt, onRunEnd } from "./canvas/page.js";
 
 /** What ComfyUI's page calls the text at a node. */
 const TEXT = "$$node-text-preview";
-const ENDS = ["execution_success", "execution_error", "execution_interrupted"];
 
 /** What our nodes were last told: node → { nodeId, text }. */
 const told = new Map();
 
-/** The node of an id of a run, "5:3" for number 3 in the subgraph of number 5. */
-function nodeOf(id) {
-	let graph = app.rootGraph ?? app.graph;
-	const [last, ...outer] = id.split(":").reverse();
-	for (const number of outer.reverse()) graph = graph?.getNodeById(Number(number))?.subgraph;
-	return graph?.getNodeById(Number(last));
-}
-
 const textAt = (node) => node.widgets?.find(({ name }) => name === TEXT);
 
 api.addEventListener("progress_text", ({ detail: { nodeId, text } }) => {
-	const node = nodeOf(String(nodeId));
+	const node = nodeAt(nodeId);
 	if (!node?.type?.startsWith("RAG")) return;
 	if (text) {
 		told.set(node, { nodeId, text });
@@ -37,12 +28,11 @@ api.addEventListener("progress_text", ({ detail: { nodeId, text } }) => {
 	node.setDirtyCanvas?.(true, true);
 });
 
-/** After the page's own listeners. */
 function showAgain() {
 	for (const [node, detail] of told) {
-		if (nodeOf(String(detail.nodeId)) !== node) told.delete(node);
+		if (nodeAt(detail.nodeId) !== node) told.delete(node);
 		else if (!textAt(node)) api.dispatchEvent(new CustomEvent("progress_text", { detail }));
 	}
 }
 
-for (const end of ENDS) api.addEventListener(end, () => setTimeout(showAgain));
+onRunEnd(() => setTimeout(showAgain)); // after the page's own listeners

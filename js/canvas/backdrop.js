@@ -53,9 +53,8 @@ export class Backdrop {
 		this.show();
 	}
 
-	/** @param {string} path Of a node: ids from the root graph down, with ":" between them. */
 	#hasPartIn(path) {
-		const node = nodeAt(this.canvas.node, path);
+		const node = nodeAt(path);
 		return node && [...following(this.canvas.node)].includes(node) ? node : null;
 	}
 

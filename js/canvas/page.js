@@ -22,11 +22,16 @@ export function isAlive({ graph }) {
 	return Boolean(graph) && (graph === root || root.subgraphs?.get(graph.id) === graph);
 }
 
-/** The node at a path (ids from the root graph down, with ":" between them), if it lies on the same graph as a node. */
-export function nodeAt({ graph }, path) {
-	const ids = path.split(":");
-	if (!graph || (ids.length === 1) !== (graph === (app.rootGraph ?? app.graph))) return null;
-	return graph.getNodeById(ids.at(-1)) ?? null;
+/** The node of an id of a run, "5:3" for number 3 in the subgraph of number 5. */
+export function nodeAt(path) {
+	let node = { subgraph: app.rootGraph ?? app.graph };
+	for (const id of String(path).split(":")) node = node?.subgraph?.getNodeById(id);
+	return node;
+}
+
+/** Call back when a run has ended, well or not. */
+export function onRunEnd(callback) {
+	for (const end of ["success", "error", "interrupted"]) api.addEventListener(`execution_${end}`, callback);
 }
 
 /** Put an element into the node of its owner, as wide as the node, and tell the owner of the node's life. */

@@ -93,7 +93,7 @@ div.rag-reason:empty { display: none; }
 .rag-inside { padding: calc(min(12px * var(--rag-up), 30cqmin) * 1.55) 3px 2px; overflow: hidden; }
 .rag-words, .rag-label span, .rag-size { color: #fff; background: rgb(0 0 0 / .65); line-height: 1.4; }
 .rag-words { padding: 0 3px; font-size: min(11px * var(--rag-up), 24cqmin); white-space: pre-wrap; overflow-wrap: anywhere;
-	box-decoration-break: clone; -webkit-box-decoration-break: clone; }
+	box-decoration-break: clone; }
 .rag-words:empty, .rag-label span:empty, .rag-size:empty { display: none; }
 .rag-label { position: absolute; top: -2px; left: -2px; display: flex; white-space: nowrap; line-height: 1.4;
 	transform: translateX(calc(100% * var(--rag-step, 0))); font-size: min(12px * var(--rag-up), 30cqmin);

@@ -7,7 +7,7 @@ import { Editor } from "./editor.js";
 import { Full } from "./full.js";
 import { TOKEN } from "./geometry.js";
 import { isLinked, linkedNode, sizeOf, widgetOf } from "./graph.js";
-import { addElement, chain, healElement, isAlive, keepWheel, nodeAt, onGraphChange } from "./page.js";
+import { addElement, chain, healElement, isAlive, keepWheel, nodeAt, onGraphChange, onRunEnd } from "./page.js";
 import { say, setLanguage } from "./texts.js";
 
 const MIN_HEIGHT = 420;
@@ -266,16 +266,15 @@ export function followCanvases() {
 	api.addEventListener("executed", ({ detail }) => {
 		const image = detail.output?.images?.at(-1);
 		if (!image) return;
-		for (const { backdrop } of canvases) backdrop.result(String(detail.display_node ?? detail.node), image);
+		for (const { backdrop } of canvases) backdrop.result(detail.display_node ?? detail.node, image);
 	});
 	api.addEventListener("b_preview_with_metadata", ({ detail }) => {
-		for (const { backdrop } of canvases) backdrop.preview(String(detail.displayNodeId ?? detail.nodeId), detail.blob);
+		for (const { backdrop } of canvases) backdrop.preview(detail.displayNodeId ?? detail.nodeId, detail.blob);
 	});
 	api.addEventListener("progress_text", ({ detail: { nodeId, text } }) => {
-		for (const canvas of canvases) if (nodeAt(canvas.node, String(nodeId)) === canvas.node) canvas.warned(text);
+		for (const canvas of canvases) if (nodeAt(nodeId) === canvas.node) canvas.warned(text);
 	});
-	for (const name of ["execution_success", "execution_error", "execution_interrupted"])
-		api.addEventListener(name, () => {
-			for (const { backdrop } of canvases) backdrop.end();
-		});
+	onRunEnd(() => {
+		for (const { backdrop } of canvases) backdrop.end();
+	});
 }

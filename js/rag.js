@@ -3,7 +3,7 @@
 import { app } from "../../scripts/app.js";
 import { addStill, followStills } from "./canvas/still.js";
 import { setLanguage } from "./canvas/texts.js";
-import { followCanvases, makeCanvas } from "./canvas/widget.js";
+import { followCanvases, forgetLoras, makeCanvas } from "./canvas/widget.js";
 
 app.registerExtension({
 	name: "RAG.Regions",
@@ -11,6 +11,8 @@ app.registerExtension({
 	/** Before there are nodes. */
 	init: () => setLanguage(app.extensionManager?.setting?.get("Comfy.Locale")),
 	nodeCreated: addStill,
+	/** The user asks for the lists of files anew. */
+	refreshComboInNodes: forgetLoras,
 	setup() {
 		followCanvases();
 		followStills();

@@ -4,10 +4,7 @@
  */
 
 import { api } from "../../scripts/api.js";
-import { nodeAt, onRunEnd } from "./canvas/page.js";
-
-/** What ComfyUI's page calls the text at a node. */
-const TEXT = "$$node-text-preview";
+import { nodeAt, onRunEnd, TEXT } from "./canvas/page.js";
 
 /** What our nodes were last told: node → { nodeId, text }. */
 const told = new Map();

@@ -11,7 +11,8 @@ import pytest
 
 MOST = 8
 """A worker holds torch and the pack, about 1 GB, and perhaps a server beside it."""
-PAGES = ("pinned-classic", "pinned-nodes2", "newest-classic", "newest-nodes2")
+FRONTENDS, RENDERERS = ("pinned", "newest"), ("classic", "nodes2")
+PAGES = [f"{frontend}-{renderer}" for frontend in FRONTENDS for renderer in RENDERERS]
 
 
 def unit(test: str) -> str:
@@ -33,12 +34,12 @@ def units(arguments: Iterable[str]) -> set[str]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One more than there are cores, as tests of the page wait most of their time; none for a single unit, a table, or
+    """Two more than there are cores, as tests of the page wait most of their time; none for a single unit, a table, or
     what a person follows."""
     followed = config.option.trace or config.option.capture == "no"
     if followed or config.option.matrix:
         return 0
-    workers = min(MOST, 1 + (os.cpu_count() or 1), len(units(config.args)))
+    workers = min(MOST, 2 + (os.cpu_count() or 1), len(units(config.args)))
     return workers if workers > 1 else 0
 
 

@@ -46,12 +46,14 @@ export function afterPause(field, commit) {
 	let timer = 0;
 	const done = () => {
 		clearTimeout(timer);
-		if (field.waiting) commit();
-		field.waiting = keyed = false;
+		const { waiting } = field;
+		field.waiting = keyed = false; // what follows may show the field anew
+		if (waiting) commit();
 	};
 	field.addEventListener("keydown", ({ key, ctrlKey, metaKey }) => {
 		if (ctrlKey || metaKey) done();
 		keyed = /^(Arrow|Page|Home|End)/.test(key);
+		if (!keyed) clearTimeout(timer); // the number is not typed whole
 	});
 	field.addEventListener("change", () => {
 		field.waiting = true;

@@ -32,6 +32,10 @@ export class Loras {
 		if (!this.#asked) this.find();
 	}
 
+	forget() {
+		if (this.#asked) this.find();
+	}
+
 	/** @returns {string[]} What to say of the LoRAs of a region that are not installed. */
 	missing({ loras = [] }) {
 		if (loras.length) this.expect();
@@ -40,7 +44,7 @@ export class Loras {
 	}
 }
 
-/** As rag_sampler/lora_tags.py: a path, or a file, with or without what it ends in, in any case. */
+/** As rag_sampler/lora_tags.py: a path, or a file, with or without what it ends in, in any case. It refuses one with two meanings. */
 function forms(name) {
 	const path = name.replaceAll("\\", "/").toLowerCase();
 	return [path, path.replace(/\.[^./]+$/, "")].flatMap((one) => [one, one.split("/").at(-1)]);

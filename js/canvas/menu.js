@@ -100,7 +100,7 @@ export function openMenu(items, x, y, done, search = "") {
 		const at = stops.indexOf(document.activeElement);
 		const step = { ArrowDown: 1, ArrowUp: -1, Tab: event.shiftKey ? -1 : 1 }[event.key];
 		if (step) stops.at((at + step) % stops.length)?.focus();
-		else if (event.key === "Enter" && event.target === field) stops[1]?.click();
+		else if (event.key === "Enter" && event.target === field) field.value && stops[1]?.click();
 		else if (event.key === "Escape") {
 			close();
 			done();

@@ -21,7 +21,7 @@ export class Own {
 		afterPause(this.weight, () => {
 			const strength = this.weight.valueAsNumber;
 			if (Number.isNaN(strength)) editor.render();
-			else this.#change(({ loras }) => (loras ? withFirst(loras, { ...loras[0], strength }) : {}));
+			else this.#change(({ loras }) => (loras?.length ? withFirst(loras, { ...loras[0], strength }) : {}));
 		});
 		this.root = h(".rag-own", this.strength, this.share, this.lora, this.weight);
 	}

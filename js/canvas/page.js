@@ -22,6 +22,9 @@ export function isAlive({ graph }) {
 	return Boolean(graph) && (graph === root || root.subgraphs?.get(graph.id) === graph);
 }
 
+/** The text that ComfyUI's page shows at a node, as a widget. */
+export const TEXT = "$$node-text-preview";
+
 /** The node of an id of a run, "5:3" for number 3 in the subgraph of number 5. */
 export function nodeAt(path) {
 	let node = { subgraph: app.rootGraph ?? app.graph };

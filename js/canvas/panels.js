@@ -54,6 +54,7 @@ export class HelpPanel {
 	}
 
 	async #show(name) {
+		this.root.focus();
 		let shown = [];
 		try {
 			const answer = await fetch(new URL(`../docs/${name}.md`, import.meta.url));
@@ -63,6 +64,5 @@ export class HelpPanel {
 			shown = [say("help.failed", { reason: error.message })];
 		}
 		this.text.replaceChildren(...shown);
-		this.root.focus();
 	}
 }

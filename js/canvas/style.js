@@ -24,7 +24,7 @@ const CSS = `
 .rag-tools { position: relative; flex: none; }
 .rag-bar { display: flex; flex-wrap: wrap; gap: 3px; }
 .rag-panel, .rag-menu { overflow-y: auto; background: var(--comfy-menu-bg); border: 1px solid var(--border-color); border-radius: 6px;
-	box-shadow: 0 6px 18px rgb(0 0 0 / .5); }
+	box-shadow: 0 6px 18px #0008; }
 .rag-panel { position: absolute; z-index: 10; top: calc(100% + 4px); left: 0; right: 0; max-height: 320px; padding: 8px;
 	a { color: inherit; }
 	p { margin: 0; user-select: text; }
@@ -58,7 +58,7 @@ div.rag-reason:empty { display: none; }
 .rag-shade, .rag-regions, .rag-patches { opacity: var(--rag-opacity); }
 .rag-peek :is(.rag-shade, .rag-regions, .rag-patches, .rag-handles) { visibility: hidden; }
 .rag-guides { display: none; filter: drop-shadow(0 0 1px #000);
-	&::before, &::after { content: ""; border: 0 solid rgb(255 255 255 / .8); }
+	&::before, &::after { content: ""; border: 0 solid #fffc; }
 	&::before { left: 33.333%; width: 33.333%; border-width: 0 1px; }
 	&::after { top: 33.333%; height: 33.333%; border-width: 1px 0; }
 }
@@ -91,7 +91,7 @@ div.rag-reason:empty { display: none; }
 }
 .rag-tracing :is(.rag-regions, .rag-handles) * { cursor: crosshair; }
 .rag-inside { padding: calc(min(12px * var(--rag-up), 30cqmin) * 1.55) 3px 2px; overflow: hidden; }
-.rag-words, .rag-label span, .rag-size { color: #fff; background: rgb(0 0 0 / .65); line-height: 1.4; }
+.rag-words, .rag-label span, .rag-size { color: #fff; background: #000a; line-height: 1.4; }
 .rag-words { padding: 0 3px; font-size: min(11px * var(--rag-up), 24cqmin); white-space: pre-wrap; overflow-wrap: anywhere;
 	box-decoration-break: clone; }
 .rag-words:empty, .rag-label span:empty, .rag-size:empty { display: none; }
@@ -103,7 +103,7 @@ div.rag-reason:empty { display: none; }
 .rag-size { position: absolute; right: 2cqw; bottom: 2px; padding: 0 .3em; white-space: nowrap;
 	font-size: min(11px * var(--rag-up), 12cqw, 25cqh); }
 .rag-patch { position: absolute;
-	div { height: 100%; background: repeating-linear-gradient(135deg, rgb(255 255 255 / .55) 0 2px, transparent 2px 8px); }
+	div { height: 100%; background: repeating-linear-gradient(135deg, #fff8 0 2px, transparent 2px 8px); }
 }
 .rag-handles { container-type: size; position: absolute; z-index: 3; outline: 1px solid #fff;
 	i { --rag-grip: min(10px * var(--rag-up), max(5px, 16cqmin)); position: absolute; left: 50%; top: 50%; width: var(--rag-grip);

@@ -1,6 +1,6 @@
 /** The tool for regions that are no boxes: drawn with the pointer held, or corner by corner, with keys as well. */
 
-import { ARROWS, snap, TOKEN } from "./geometry.js";
+import { ARROWS, snap, TOKEN, tokensOf } from "./geometry.js";
 import { around, simplified } from "./shape.js";
 import { say } from "./texts.js";
 import { freeColor } from "./value.js";
@@ -113,11 +113,10 @@ export class Trace {
 
 	close() {
 		const points = this.#corners.length ? simplified(this.#corners) : [];
-		const box = around(points);
-		const { width, height } = this.editor.size;
-		if (points.length < 3 || Math.min(box.w * width, box.h * height) < TOKEN) return this.#start("trace.small");
+		const shape = { ...around(points), points };
+		if (points.length < 3 || tokensOf(shape, this.editor.size).next().done) return this.#start("trace.small");
 		this.toggle(false);
-		this.editor.addRegion({ ...box, points });
+		this.editor.addRegion(shape);
 	}
 
 	#start(hint) {

@@ -7,7 +7,7 @@ import { Editor } from "./editor.js";
 import { Full } from "./full.js";
 import { TOKEN } from "./geometry.js";
 import { isLinked, linkedNode, sizeOf, widgetOf } from "./graph.js";
-import { addElement, chain, healElement, isAlive, keepWheel, nodeAt, onGraphChange, onRunEnd } from "./page.js";
+import { addElement, chain, healElement, isAlive, keepWheel, nodeAt, onGraphChange, onRunEnd, TEXT } from "./page.js";
 import { say, setLanguage } from "./texts.js";
 
 const MIN_HEIGHT = 420;
@@ -77,7 +77,7 @@ export class Canvas {
 	/** What a run warns of stands below the list: the page's own line for it would take its room from the paper. */
 	warned(text) {
 		this.told.warning = text;
-		const line = widgetOf(this.node, "$$node-text-preview");
+		const line = widgetOf(this.node, TEXT);
 		if (line) line.hidden = line.options.hidden = true;
 		this.#remember();
 		this.refresh();
@@ -240,6 +240,11 @@ async function answered(asked) {
 function asText(value) {
 	if (typeof value === "string") return value;
 	return value === null || value === undefined ? "" : JSON.stringify(value);
+}
+
+/** Read the installed LoRAs anew where they were read. */
+export function forgetLoras() {
+	for (const { editor } of canvases) editor.loras.forget();
 }
 
 /** What ComfyUI calls for an input of the widget type RAG_CANVAS. */

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
+from workers import FRONTENDS, RENDERERS
 
 from demo.browser import launch, newest_frontend
 from demo.client import Server, comfyui_root
 from demo.page import ComfyPage
 
-FRONTENDS, RENDERERS = ("pinned", "newest"), ("classic", "nodes2")
 CANVAS = {"type": "RAGRegionCanvas", "size": [420, 760]}
 
 

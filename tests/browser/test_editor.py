@@ -106,6 +106,10 @@ def test_numbers_place_a_region_without_the_mouse(comfy: ComfyPage, canvas: str)
         field.fill(str(value))
         field.press("Tab")
     assert boxes(comfy, canvas) == [Box(0.25, 0.125, 0.5, 0.25)]  # 60 is nearest to 4 tokens
+    assert field.input_value() == "64"
+    field.fill("")
+    field.press("Tab")
+    assert field.input_value() == "64"
 
 
 def test_a_number_changes_its_own_edge_alone(comfy: ComfyPage, canvas: str):

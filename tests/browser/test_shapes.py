@@ -99,6 +99,13 @@ def test_corners_are_clicked(comfy: ComfyPage, canvas: str, end: str):
     assert comfy.page.locator(".rag-prompt").count() == 0
 
 
+def test_a_shape_that_covers_no_token_is_none(comfy: ComfyPage, canvas: str):
+    """There and back again: a large box, and nothing in it."""
+    polygon(comfy, [(0.1, 0.13), (0.9, 0.93), (0.11, 0.13)])
+    assert comfy.regions(canvas) == []
+    comfy.press("Escape")
+
+
 def test_corners_are_set_with_keys_alone(comfy: ComfyPage, canvas: str):
     steps = comfy.steps()
     comfy.settle()

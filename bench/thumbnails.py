@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from demo.client import HERE, Server, comfyui_root
+from demo.client import Server, comfyui_root
 from demo.comfy_setup import pack
+from demo.run import WORKFLOWS
 from demo.workflow import Prompt, override, read, to_prompt
 
-WORKFLOWS = HERE / "workflows"
 SIDE, GAP, BAND, QUALITY = 512, 16, 28, 88
 CAPTION = "Layout, not a result"
 CORRECTED = {"prompt": "a red heart on a black background"}
@@ -134,8 +134,11 @@ def main() -> None:
         "names", nargs="*", metavar="NAME", help="of a template (default: all that can be made)"
     )
     names = parser.parse_args().names
+    paths = sorted(WORKFLOWS.glob("*.json"))
+    if unknown := {*names} - {path.stem for path in paths}:
+        parser.error(f"no template is called {', '.join(sorted(unknown))}")
     with Server(comfyui_root()) as server:
-        for path in sorted(WORKFLOWS.glob("*.json")):
+        for path in paths:
             if names and path.stem not in names:
                 continue
             if picture := thumbnail(server, read(path)):

@@ -152,6 +152,7 @@ class Film:
         """Show the run until its picture is there."""
         before, until = len(self.lengths), time.monotonic() + seconds
         shown = "() => app.graph.nodes.find((one) => one.type === 'SaveImage').imgs?.[0]?.complete"
+        self.shoot(100)
         while not self.comfy.run(shown):
             if time.monotonic() > until:
                 raise ServerError(f"the run did not end; ComfyUI's log:\n{self.comfy.server.log()}")

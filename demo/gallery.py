@@ -105,7 +105,7 @@ class Gallery:
     """A server and a folder. missing: file -> the items that need it; unfit: item -> why this server cannot run it;
     failed: item -> what went wrong."""
 
-    server: Server
+    server: Server | None
     out: Path
     yours: Mapping[str, str] = field(default_factory=dict)
     demo: bool = False
@@ -129,22 +129,24 @@ class Gallery:
                 return
             self.draw(item, prompt, saved)
             self.done.append(item.name)
-        except (PromptError, WorkflowError) as error:
-            why = self.failed if isinstance(error, PromptError) else self.unfit
+        except (PromptError, WorkflowError, ServerError, OSError) as error:
+            why = self.unfit if isinstance(error, WorkflowError) else self.failed
             why[item.name] = str(error)
             print(f"{item.name}: {str(error).splitlines()[0]}", flush=True)
 
     def draw(self, item: Item, prompt: Prompt, saved: str) -> None:
         kept, info = Kept(self.out / item.name), self.server.object_info
+        made = ["regions"]
         self.picture(kept, "regions", prompt, saved)
         if twin := twins.plain(prompt, saved, info):
+            made.append("plain")
             self.picture(kept, "plain", twin, saved)
         if twins.regions_of(prompt, info):
+            made.append("layout")
             size = panel_size(*kept.picture("regions").size, multiple=16)
             self.picture(kept, "layout", twins.layout(prompt, info, *size), twins.LAYOUT)
-        names = [name for name in NAMES if name in kept.settings["pictures"]]
-        pictures = {NAMES[name]: kept.picture(name) for name in names}
-        page = sheet(item.title, pictures, told(prompt))
+        pictures = {title: kept.picture(name) for name, title in NAMES.items() if name in made}
+        page = sheet(item.title, pictures, settings_line(prompt))
         page.save(kept.folder / "sheet.jpg", quality=88)
         thumbnail(kept.picture("regions")).save(kept.folder / "thumbnail.jpg", quality=85)
 
@@ -197,7 +199,7 @@ class Gallery:
         return list(sheets)
 
 
-def told(prompt: Prompt) -> str:
+def settings_line(prompt: Prompt) -> str:
     """The settings that matter, in one line."""
     values = {}  # in order, each once
     for name in TOLD:
@@ -233,7 +235,12 @@ def pairs(given: Iterable[str]) -> dict[str, str]:
     wrong = [one for one in given if "=" not in one]
     if wrong:
         raise WorkflowError(f"--use {wrong[0]}: write FILE=YOURS, the file that a template names and yours")
-    return dict(one.split("=", 1) for one in given)
+    found, known = dict(one.split("=", 1) for one in given), downloads()
+    for file in found.keys() - known.keys():
+        raise WorkflowError(
+            f"--use {file}=…: nothing names this file; named are:\n  " + "\n  ".join(sorted(known))
+        )
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -247,15 +254,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     chosen, yours = pick(options.only), pairs(options.use)
     out = options.out or HERE / "output" / ("gallery_demo" if options.demo else "gallery")
-    print("starting ComfyUI", flush=True)
-    with Server(comfyui_root()) as server:
-        gallery = Gallery(server, out, yours, options.demo)
-        try:
-            for item in chosen:
-                gallery.make(item)
-        finally:  # when it is stopped, too
-            print(gallery.report())
-    print(*gallery.lay_out(), sep="\n")
+    gallery, left = Gallery(None, out, yours, options.demo), list(chosen)
+    try:
+        while left:
+            print("starting ComfyUI", flush=True)
+            with Server(comfyui_root()) as gallery.server:
+                while left and gallery.server.process.poll() is None:  # a picture too large may end it
+                    gallery.make(left.pop(0))
+    finally:  # when it is stopped, too
+        print(gallery.report(), *gallery.lay_out(), sep="\n")
     if gallery.failed or not gallery.done:
         sys.exit(1)
 

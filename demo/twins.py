@@ -103,15 +103,19 @@ def is_choice(given: Input) -> bool:
     return isinstance(given.type, list) or given.type == "COMBO"
 
 
+def slashed(path: str) -> str:
+    return path.replace("\\", "/")
+
+
 def put_files(prompt: Prompt, info: Info, yours: Mapping[str, str]) -> list[str]:
     """Write every model's file as this ComfyUI lists it, in whichever folder below its own it lies, in place; returns
     those named whose file is missing. yours: file that a prompt names -> the one to take."""
     missing = []
     for inputs, name, options in files_of(prompt, info):
-        wanted = yours.get(inputs[name], inputs[name])
-        there = [one for one in options if wanted in (one, one.replace("\\", "/").rpartition("/")[2])]
+        wanted = slashed(yours.get(inputs[name], inputs[name]))
+        there = [one for one in options if f"/{slashed(one)}".endswith(f"/{wanted}")]
         if there:
-            inputs[name] = wanted if wanted in there else there[0]
+            inputs[name] = min(there, key=len)
         else:
             missing.append(inputs[name])
     return missing

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -144,9 +145,47 @@ def test_names_are_found_in_either_case_and_without_one_all_are_taken():
 
 
 def test_a_file_of_yours_needs_both_names():
-    assert gallery.pairs(["a=b", "c=d=e"]) == {"a": "b", "c": "d=e"}
+    given = ["ae.safetensors=b", "clip_l.safetensors=d=e"]
+    assert gallery.pairs(given) == {"ae.safetensors": "b", "clip_l.safetensors": "d=e"}
     with pytest.raises(WorkflowError, match="FILE=YOURS"):
         gallery.pairs(["a"])
+    with pytest.raises(
+        WorkflowError, match=r"typo.*: nothing names this file; named are:\n(?s:.*)\n  ae\.safetensors"
+    ):
+        gallery.pairs(["typo.safetensors=b"])
+
+
+def test_after_a_server_that_ended_the_next_picture_gets_another(tmp_path: Path, monkeypatch, capsys):
+    """A file that is too large for the machine's memory ends ComfyUI."""
+    started = []
+
+    class Mortal:
+        object_info = {}
+
+        def __init__(self, root):
+            started.append(self)
+            self.process = SimpleNamespace(poll=lambda: self.ended)
+            self.ended = None
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+    def make(self, item):
+        if item.name == "four_trees":
+            self.server.ended = -9
+            self.failed[item.name] = "ComfyUI ended with -9"
+        else:
+            self.done.append(item.name)
+
+    monkeypatch.setattr(gallery, "Server", Mortal)
+    monkeypatch.setattr(gallery.Gallery, "make", make)
+    with pytest.raises(SystemExit):
+        gallery.main(["--out", str(tmp_path), "--only", "four_trees", "four_cakes"])
+    assert len(started) == 2
+    assert "1 made or there already\nfailed: four_trees: ComfyUI ended with -9" in capsys.readouterr().out
 
 
 def test_a_picture_that_was_cut_short_counts_as_none(tmp_path: Path):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from bench.demo import STEPS, Demo, warn_once
@@ -27,13 +27,14 @@ from bench.stripes import asked
 from bench.stripes import regions as wearing
 from demo.checker import cut, find
 from demo.comfy_setup import pack
+from demo.sheet import INK, LINE, PALE, font
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 LAYOUT = next(layout for layout in layouts() if len(layout.cells) == 9)
 REPAINTED, BECOMES = 4, ("blue", "square")
 """The cell in the middle, from 0, and what it shows then."""
 GAP, HEAD = 24, 76
-INK, PALE, LINE, FILL = (31, 35, 40), (101, 109, 118), (208, 215, 222), (246, 248, 250)
+FILL = (246, 248, 250)
 RIGHT, WRONG, BLUE = (26, 127, 55), (207, 34, 46), (9, 105, 218)
 
 
@@ -148,11 +149,6 @@ def drawn(layout: Layout, wearers: tuple[int, ...] = ()) -> np.ndarray:
         middle = (left + right) / 2, (top + bottom) / 2
         pen.multiline_text(middle, text, INK, font(26), "mm", spacing=5, align="center")
     return np.asarray(page)
-
-
-def font(size: int) -> ImageFont.FreeTypeFont:
-    """Pillow's own, the same on every machine."""
-    return ImageFont.load_default(size)
 
 
 def mark(right: bool) -> Image.Image:

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import COMFYUI
 from PIL import Image
 from tiny import REPO
 
 from bench import icon
+from demo.client import comfyui_root
 
 NAME = "comfyui-rag-sampler"
 MOST = 40_000_000
@@ -64,7 +64,8 @@ def download(files: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path
             packed.write(REPO / name, name)
     root = folder / "ComfyUI"
     users = {"custom_nodes", "models", "input", "output", "temp", "user"}
-    shutil.copytree(COMFYUI, root, ignore=lambda at, names: users & set(names) if Path(at) == COMFYUI else ())
+    comfyui = comfyui_root().resolve()
+    shutil.copytree(comfyui, root, ignore=lambda at, names: users & set(names) if Path(at) == comfyui else ())
     pack = root / "custom_nodes" / NAME
     with zipfile.ZipFile(folder / "node.zip") as packed:
         packed.extractall(pack)

@@ -19,9 +19,9 @@ from tiny import REPO
 @pytest.mark.parametrize(
     ("named", "cores", "settings", "expected"),
     [
-        ("tests", 2, {}, 4),
+        ("tests", 2, {}, 3),
         ("tests", 64, {}, 8),
-        ("tests", 1, {}, 3),
+        ("tests", 1, {}, 2),
         ("tests/test_js.py tests/test_dev.py", 4, {}, 2),
         ("tests/test_dev.py::test_one tests/test_dev.py::test_two", 4, {}, 0),
         ("tests/live", 4, {}, 0),

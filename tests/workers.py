@@ -34,12 +34,12 @@ def units(arguments: Iterable[str]) -> set[str]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Two more than there are cores, as tests of the page wait most of their time; none for a single unit, a table, or
+    """One more than there are cores, as tests of the page wait most of their time; none for a single unit, a table, or
     what a person follows."""
     followed = config.option.trace or config.option.capture == "no"
     if followed or config.option.matrix:
         return 0
-    workers = min(MOST, 2 + (os.cpu_count() or 1), len(units(config.args)))
+    workers = min(MOST, 1 + (os.cpu_count() or 1), len(units(config.args)))
     return workers if workers > 1 else 0
 
 

@@ -98,29 +98,23 @@ def test_every_template_is_offered_with_its_thumbnail_and_opens(comfy: ComfyPage
     assert comfy.run("() => app.graph.nodes.filter((one) => one.type === 'RAGRegionCanvas').length") == 1
 
 
-@pytest.mark.parametrize(
-    ("typed", "found"),
-    [
-        ("region", "Draw regions (FLUX.1 dev)"),
-        ("regional", "Draw regions (FLUX.1 dev)"),
-        ("flux region", "FLUX regions with ControlNet"),
-        ("LoRA per region", "FLUX LoRA per region, two characters"),
-        ("quick start", "Draw a few regions, quick start"),
-    ],
-)
-def test_a_template_is_found_by_what_people_type(comfy: ComfyPage, typed: str, found: str):
-    """Its title is its file's name, and that is all that the search has."""
+def test_templates_are_found_by_what_people_type(comfy: ComfyPage):
+    """A title is its file's name, and that is all that the search has."""
     comfy.command("Comfy.BrowseTemplates")
+    comfy.settle(1500)
     dialog = comfy.page.get_by_role("dialog")
     dialog.get_by_text(pack_folder(comfy.server.root)).first.click()
-    headings = dialog.get_by_role("heading", level=3)
-    headings.nth(3).wait_for()
-    everything = headings.count()
-    dialog.get_by_placeholder("Search").first.fill(typed)
-    comfy.settle(1500)
-    shown = headings.all_inner_texts()
-    assert found in shown
-    assert len(shown) < everything or typed in "regional"  # which most titles have
+    for typed, found in {
+        "quick start": "Draw a few regions, quick start",
+        "LoRA per region": "FLUX LoRA per region, two characters",
+        "flux region": "FLUX regions with ControlNet",
+        "regional": "Draw regions (FLUX.1 dev)",
+        "region": "Draw regions (FLUX.1 dev)",
+    }.items():
+        dialog.get_by_placeholder("Search").first.fill("nothing is called so")
+        dialog.get_by_role("heading", name=found).first.wait_for(state="hidden")
+        dialog.get_by_placeholder("Search").first.fill(typed)
+        dialog.get_by_role("heading", name=found).first.wait_for()
     comfy.page.keyboard.press("Escape")
     dialog.wait_for(state="hidden")
 

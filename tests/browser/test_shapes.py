@@ -53,6 +53,7 @@ def polygon(comfy: ComfyPage, corners: list[Point], key: str = "Enter") -> None:
     comfy.press("p")
     for corner in corners:
         comfy.click(*corner)
+    comfy.paper().focus()
     comfy.press(key)
 
 
@@ -88,6 +89,7 @@ def test_corners_are_clicked(comfy: ComfyPage, canvas: str, end: str):
         comfy.settle(650)  # no double click
     assert comfy.regions(canvas) == []
     if end == "Enter":
+        comfy.paper().focus()
         comfy.press("Enter")
     elif end == "first corner":
         comfy.click(*TRIANGLE[0])

@@ -102,6 +102,11 @@ def named(node: str) -> Iterator[None]:
 def encode(clip, text: str) -> tuple[list, str]:
     """The CONDITIONING of a text, exactly as CLIP Text Encode makes it, with the LoRAs of its tags; and the text without
     them."""
+    if broken := [sign for sign in text if "\ud800" <= sign <= "\udfff"]:
+        raise ValueError(
+            f"a prompt, text or style holds half of a character, {broken[0]!a}, which no text encoder reads; "
+            f"type it anew: {text!a}"
+        )
     text, tags = read_tags(text)
     hooks = HookGroup.combine_all_hooks([hook_of_tag(tag) for tag in tags])
     clip = worn_by(clip, hooks)

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 import torch
 from rag_pack.nodes import RAGExtension
+from rag_pack.nodes.common import encode
 from rag_pack.nodes.layout import RAGLayoutPreview, RAGRegionsToMask
 from rag_pack.nodes.patches import RAGHardBinding, RAGSoftRefinementAttention
 from rag_pack.nodes.regions import RAGRegionBox, RAGRegionMask, RAGSplitRatioLayout
@@ -256,3 +257,11 @@ def test_values_that_links_bring_past_the_widgets_are_refused(model, execute, me
     with pytest.raises(ValueError) as error:
         execute(model)
     assert message in str(error.value)
+
+
+def test_half_a_character_is_refused_in_words():
+    """A text encoder would answer with a bare TypeError."""
+    with pytest.raises(
+        ValueError, match=r"holds half of a character, '\\ud83d', .* type it anew: 'a fox \\ud83d'"
+    ):
+        encode(None, "a fox \ud83d")
